@@ -1,0 +1,99 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/body_sink.h"
+#include "base/call.h"
+#include "base/range.h"
+
+namespace weighbridge::net {
+
+struct HttpHeader {
+  std::string name;
+  std::string value;
+};
+
+// What a body must still be: compared in every answer before its first byte is handed on.
+// An empty or absent part is not compared.
+struct HttpExpect {
+  std::string etag;           // as it came, quotes and W/ included
+  std::string last_modified;  // compared only where `etag` is empty or the answer has none
+  std::optional<std::uint64_t> total_bytes;
+};
+
+struct HttpGet {
+  std::string url;                  // http:// or https://, no fragment; userinfo becomes Basic
+  std::vector<HttpHeader> headers;  // sent on every hop
+  // Authorization, cookies, tokens: sent to the URL's own scheme, host and port, and to nobody a
+  // redirect leads to.
+  std::vector<HttpHeader> credentials;
+  std::optional<base::Range> range;
+  HttpExpect expect;
+};
+
+struct HttpHead {
+  int status = 0;
+  std::vector<HttpHeader> headers;           // names in lower case
+  std::optional<std::uint64_t> total_bytes;  // of the whole object, where the answer says it
+  std::string etag;
+  std::string last_modified;
+  std::optional<std::chrono::milliseconds> retry_after;
+  // A Range was asked for and the answer was the whole object (200).
+  bool ignored_range = false;
+
+  // The first header of that (lower-case) name, or empty.
+  std::string_view header(std::string_view name) const;
+};
+
+// HTTP/1.1 GET, ONE try: no retry, no hedge (transfer owns those). Keeps connections alive between
+// calls. Thread-safe; each concurrent get() uses a connection of its own.
+class HttpClient {
+ public:
+  HttpClient() = default;
+  HttpClient(const HttpClient&) = delete;
+  HttpClient& operator=(const HttpClient&) = delete;
+  virtual ~HttpClient() = default;
+
+  // Bodies of 200 and 206 go to `sink`, in order, and nobody touches the sink after the return.
+  // Every other final status (after redirects) is returned with its body read and thrown away, so
+  // that the connection can live on; http_error() turns it into an Error.
+  //
+  // With a range: a 206 must carry exactly that range, clipped to the object's end, or it is
+  // kCorrupt. A 200 is taken as one stream when the range begins at 0 (the sink ends it by an empty
+  // window) and is kUnsupported otherwise, with nothing delivered.
+  //
+  // A sink whose window is empty before the body ends closes the connection, and that is success.
+  // kUnavailable: cannot connect, broke off, shorter than announced. kTimedOut: the call's
+  // deadline, or no byte for the stall limit. kCancelled: the call was stopped. kConflict: the
+  // answer contradicts `expect`. kCorrupt: more bytes than announced, malformed or oversized
+  // headers. kDenied: TLS verification. kInvalid: URL or redirect that cannot be followed.
+  // Errors name the URL without userinfo or query.
+  virtual base::Result<HttpHead> get(const base::Call& call,
+                                     const HttpGet& request,
+                                     base::BodySink& sink) = 0;
+};
+
+// 401/403 kDenied, 404/410 kNotFound, 408/504 kTimedOut, 412 kConflict, 416 kInvalid, 429 kBusy,
+// 5xx kUnavailable, others kUnsupported; carries Retry-After.
+base::Error http_error(const HttpHead& head, std::string_view url);
+
+struct HttpClientOptions {
+  std::string ca_file;                       // PEM; empty: the system's store
+  std::string proxy;                         // empty: http_proxy, https_proxy, ... as curl reads them
+  std::string no_proxy;                      // empty: no_proxy
+  std::chrono::milliseconds connect_timeout{10'000};
+  std::chrono::milliseconds stall_timeout{30'000};
+};
+
+std::unique_ptr<HttpClient> make_http_client(HttpClientOptions options);
+
+// "https://host/path" without userinfo, query and fragment: the only form that is printed.
+std::string printable_url(std::string_view url);
+
+}  // namespace weighbridge::net
