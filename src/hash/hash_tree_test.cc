@@ -100,7 +100,7 @@ TEST(HashTree, RootsAroundEveryEdgeAreThoseOfB3sum) {
 
 TEST(HashTree, RootsOfSeveralPiecesAreThoseOfB3sum) {
   std::vector<std::size_t> sizes;
-  for (const std::size_t pieces : {2, 3, 4, 5, 7, 8}) {
+  for (const std::size_t pieces : {2U, 3U, 4U, 5U, 7U, 8U}) {
     for (const int off : {-2, -1, 0, 1, 2, 1024}) {
       sizes.push_back(pieces * kPieceBytes + static_cast<std::size_t>(off));
     }
