@@ -1,9 +1,9 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
-#include <vector>
 
 #include "base/range.h"
 #include "hash/digest.h"
@@ -14,15 +14,17 @@ namespace weighbridge::hash {
 // they merge to, equal to the official hash of the whole file. A piece is proved alone, in any
 // order, on any thread. (BLAKE3 paper, 2.4 and 5.1; see docs/formats/seal.md.)
 inline constexpr std::uint64_t kPieceBytes = 1024 * 1024;
+// A leaf of BLAKE3's own tree.
+inline constexpr std::size_t kChunkBytes = 1024;
 // Feeding a PieceHasher in multiples of this is fastest (16 chunks side by side).
-inline constexpr std::size_t kStrideBytes = 16 * 1024;
+inline constexpr std::size_t kStrideBytes = 16 * kChunkBytes;
 
 // Pieces of a file of `file_bytes`: at least 1, the last may be short; an empty file has one.
 std::uint64_t piece_count(std::uint64_t file_bytes);
 // The bytes of one piece.
 base::Range piece_range(std::uint64_t piece, std::uint64_t file_bytes);
 
-// Hashes one piece as its bytes arrive. Holds 32 KiB; start() makes it ready for another piece.
+// Hashes one piece as its bytes arrive. Holds 33 KiB; start() makes it ready for another piece.
 // Confined to one thread.
 class PieceHasher {
  public:
@@ -37,14 +39,21 @@ class PieceHasher {
   ChainingValue finish_piece();
 
  private:
-  // Merges the chaining values of the chunks until `until` are left; returns how many are.
-  std::size_t merge(std::size_t until);
+  static constexpr std::size_t kPieceChunks = kPieceBytes / kChunkBytes;
+
+  // Hashes the chunks of `bytes`, a multiple of 1 KiB, side by side.
+  void hash_chunks(std::span<const std::byte> bytes);
+  void keep_tail(std::span<const std::byte> bytes);
+  // Hashes the tail, a whole or a short chunk or the empty one, into the next place of values_.
+  void hash_tail(std::uint8_t extra_flags);
 
   std::uint64_t first_chunk_ = 0;
-  std::size_t chunks_ = 0;           // whole chunks hashed so far
-  std::size_t tail_bytes_ = 0;       // bytes of a short last chunk, kept until it is known to be last
-  std::array<std::byte, 1024> tail_;
-  std::array<std::byte, 32 * 1024> values_;
+  std::size_t chunks_ = 0;  // of which values_ holds the chaining value
+  // The last chunk while it may be all there is, as only its bytes then give the root; and a short
+  // last chunk.
+  std::size_t tail_bytes_ = 0;
+  std::array<std::byte, kChunkBytes> tail_;
+  std::array<std::byte, kPieceChunks * 32> values_;
 };
 
 // The root of a file of two pieces or more, from the values of all of them in order.
