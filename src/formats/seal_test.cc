@@ -81,9 +81,8 @@ Text written(const Seal& seal) {
 
 // With a closing digest that is right for what stands before it.
 Text resealed(Text text) {
-  text.resize(text.size() - 32);
-  const auto digest = hash::Sha256::of(text);
-  text.insert(text.end(), digest.bytes.begin(), digest.bytes.end());
+  const auto body = std::span(text).first(text.size() - 32);
+  std::ranges::copy(hash::Sha256::of(body).bytes, text.end() - 32);
   return text;
 }
 
@@ -265,7 +264,8 @@ TEST(Seal, IsRefusedWhenItsPiecesDoNotMergeToTheRootAndNamesTheFile) {
   Seal seal = sample();
   const Text text = written(seal);
   const auto& piece = seal.files[1].pieces[2].bytes;
-  const auto found = std::ranges::search(text, piece).begin() - text.begin();
+  const auto found =
+      std::search(text.begin(), text.end(), piece.begin(), piece.end()) - text.begin();
   expect_refused(changed(text, static_cast<std::size_t>(found), 1, {0}),
                  Code::kCorrupt,
                  "\"model.safetensors\" lists pieces that do not merge");
