@@ -198,14 +198,16 @@ auto f() {
                             "3: kPlanted is not in the code")
 
     def test_a_constant_with_another_value_is_refused(self):
-        for stated in ("`kMiB` = 1,048,577.", "`kMiB = 1048577`", "| `kMiB` | 2 MiB |"):
+        for stated in ("`kMiB` = 1,048,577.", "`kMiB = 1048577`", "| `kMiB` | 2 MiB |",
+                       "at most 1,000 KiB (`kMiB`)"):
             with self.subTest(stated):
                 self.assert_refuses("docs/formats/page.md", f"# Page\n\n{stated}\n",
                                     "3: kMiB is 1,048,576 in the code")
 
     def test_a_constant_with_its_value_passes(self):
         self.assert_accepts("docs/formats/page.md",
-                            "# Page\n\n`kMiB` = 1,048,576, `kGiB = 1 GiB`, `kKiB`\n")
+                            "# Page\n\n`kMiB` = 1,048,576, `kGiB = 1 GiB`, `kKiB`,\n"
+                            "1,024 bytes (`kKiB`), in chunks of 7 `kKiB`\n")
 
     # What other programs check.
 
