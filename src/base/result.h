@@ -35,7 +35,8 @@ class [[nodiscard]] Result {
     return *std::get_if<0>(&state_);
   }
 
-  T&& value() && {
+  // By value, so that a reference to what a temporary held does not dangle.
+  T value() && {
     WB_CHECK(ok(), "value() of a failed Result");
     return std::move(*std::get_if<0>(&state_));
   }
@@ -45,7 +46,7 @@ class [[nodiscard]] Result {
     return *std::get_if<1>(&state_);
   }
 
-  Error&& error() && {
+  Error error() && {
     WB_CHECK(!ok(), "error() of a Result that holds a value");
     return std::move(*std::get_if<1>(&state_));
   }
@@ -81,7 +82,7 @@ class [[nodiscard]] Result<void> {
     return *error_;
   }
 
-  Error&& error() && {
+  Error error() && {
     WB_CHECK(!ok(), "error() of a Result that holds a value");
     return std::move(*error_);
   }

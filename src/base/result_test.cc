@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -46,6 +47,14 @@ TEST(Result, HoldsAValueOrAnError) {
   const Result<int> error = Error(Code::kIo, "disk");
   EXPECT_FALSE(error.ok());
   EXPECT_EQ(error.error().message(), "disk");
+}
+
+TEST(Result, AValueOutlivesTheTemporaryItCameFrom) {
+  int turns = 0;
+  for (const std::string& word : Result<std::vector<std::string>>({"a", "b"}).value()) {
+    turns += static_cast<int>(word.size());
+  }
+  EXPECT_EQ(turns, 2);
 }
 
 TEST(Result, StaysSmall) {

@@ -215,12 +215,7 @@ std::string with_member(std::string_view member) {
   return fmt::format(R"({{"a":{{"dtype":"U8","shape":[1],"data_offsets":[0,1],{}}}}})", member);
 }
 
-TEST(Safetensors, a_tensor_that_is_stated_wrongly_is_refused_by_name_and_place) {
-  const std::string deep = std::string(125, '[') + "@" + std::string("[]") + std::string(125, ']');
-  std::string many = "1";
-  for (int i = 1; i < 64; ++i) {
-    many += ",1";
-  }
+TEST(Safetensors, a_tensor_whose_members_are_not_the_three_is_refused_by_name_and_place) {
   const Bad cases[] = {
       {"null", R"({"a":@null})", 0, "tensor 'a': expected an object, found null"},
       {"array", R"({"a":@["U8",[1],[0,1]]})", 1, "tensor 'a': expected an object, found an array"},
@@ -256,6 +251,18 @@ TEST(Safetensors, a_tensor_that_is_stated_wrongly_is_refused_by_name_and_place) 
        R"({"a":{"dtype":@{"U8":null},"shape":[1],"data_offsets":[0,1]}})",
        1,
        "tensor 'a': dtype: expected a string, found an object"},
+  };
+  for (const Bad& bad : cases) {
+    expect_refused(bad);
+  }
+}
+
+TEST(Safetensors, a_shape_that_is_not_one_is_refused_by_name_and_place) {
+  std::string many = "1";
+  for (int i = 1; i < 64; ++i) {
+    many += ",1";
+  }
+  const Bad cases[] = {
       {"shape null",
        R"({"a":{"dtype":"U8","shape":@null,"data_offsets":[0,1]}})",
        1,
@@ -288,6 +295,14 @@ TEST(Safetensors, a_tensor_that_is_stated_wrongly_is_refused_by_name_and_place) 
        "{" + tensor("a", "U8", "[" + many + ",@1]", "[0,1]") + "}",
        1,
        "tensor 'a': shape: more than 64 dimensions"},
+  };
+  for (const Bad& bad : cases) {
+    expect_refused(bad);
+  }
+}
+
+TEST(Safetensors, offsets_that_do_not_fit_their_tensor_are_refused_by_name_and_place) {
+  const Bad cases[] = {
       {"one offset",
        "{" + tensor("a", "U8", "[1]", "@[0]") + "}",
        1,
@@ -299,7 +314,7 @@ TEST(Safetensors, a_tensor_that_is_stated_wrongly_is_refused_by_name_and_place) 
       {"end before begin",
        "{" + tensor("a", "U8", "[1]", "@[1,0]") + "}",
        1,
-       "tensor 'a': data_offsets: it ends at 0, before it begins at 1"},
+       "tensor 'a': data_offsets end at 0, before they begin at 1"},
       {"size of another shape",
        "{" + tensor("a", "F32", "[2,2]", "@[0,15]") + "}",
        15,
@@ -324,6 +339,15 @@ TEST(Safetensors, a_tensor_that_is_stated_wrongly_is_refused_by_name_and_place) 
        "{@" + tensor("a", "U64", "[288230376151711744]", "[0,0]") + "}",
        0,
        "tensor 'a': its shape has 2^64 bits or more"},
+  };
+  for (const Bad& bad : cases) {
+    expect_refused(bad);
+  }
+}
+
+TEST(Safetensors, a_name_or_another_member_without_bound_or_sense_is_refused_by_name_and_place) {
+  const std::string deep = std::string(125, '[') + "@" + std::string("[]") + std::string(125, ']');
+  const Bad cases[] = {
       {"name too long",
        "{@" + tensor(std::string(4097, 'n'), "U8", "[1]", "[0,1]") + "}",
        1,
@@ -368,6 +392,10 @@ TEST(Safetensors, tensors_that_do_not_cover_the_data_are_refused_by_name_and_pla
       {"name twice by an escape",
        "{" + a + ",@" + tensor("\\u0061", "U8", "[4]", "[4,8]") + "}",
        8,
+       "tensor 'a': the name stands there twice, first at offset 9"},
+      {"name twice, the first of a wrong size",
+       "{" + tensor("a", "U8", "[9]", "[0,4]") + ",@" + a + "}",
+       4,
        "tensor 'a': the name stands there twice, first at offset 9"},
       {"not from 0",
        "{" + tensor("a", "U8", "[3]", "@[1,4]") + "}",

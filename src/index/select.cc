@@ -70,8 +70,9 @@ class Selector {
         snapshot_.files.begin(), snapshot_.files.end(), file, [](const auto& a, const auto& b) {
           return a.path < b.path;
         });
-    return static_cast<std::size_t>(snapshot_.files.insert(at, std::move(file)) -
-                                    snapshot_.files.begin());
+    const auto position = static_cast<std::size_t>(at - snapshot_.files.begin());
+    snapshot_.files.insert(at, std::move(file));
+    return position;
   }
 
   Result<Selection> by_shard_index(std::size_t index) {

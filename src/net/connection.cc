@@ -7,6 +7,7 @@
 #include <span>
 #include <stop_token>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
 #include <curl/curl.h>
@@ -288,12 +289,17 @@ Result<void> Connection::wait(const base::Call& call, const Progress& progress) 
 
 Error Connection::failure(int curl_code) const {
   const auto code = static_cast<CURLcode>(curl_code);
-  // libcurl's own sentence names hosts, never userinfo; elsewhere it may quote what was sent.
-  const bool detailed = code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_COULDNT_CONNECT ||
-                        code == CURLE_COULDNT_RESOLVE_HOST || code == CURLE_SSL_CONNECT_ERROR;
-  const std::string_view detail = handles_->message.data();
-  std::string message =
-      detailed && !detail.empty() ? base::printable(detail) : curl_easy_strerror(code);
+  std::string message = curl_easy_strerror(code);
+  // libcurl's own sentence is used only of TLS: elsewhere it may quote a proxy with its password.
+  if (code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CONNECT_ERROR) {
+    const std::string_view detail = handles_->message.data();
+    message = detail.empty() ? message : base::printable(detail);
+  }
+  long system_error = 0;
+  curl_easy_getinfo(handles_->easy.get(), CURLINFO_OS_ERRNO, &system_error);
+  if (code == CURLE_COULDNT_CONNECT && system_error != 0) {
+    message += ": " + std::generic_category().message(static_cast<int>(system_error));
+  }
   if (code == CURLE_SSL_CACERT_BADFILE) {
     message += fmt::format(" ({})", base::printable(options_.ca_file));
   }

@@ -99,7 +99,9 @@ base::Result<std::optional<Request>> Schedule::next(const base::Call& call) {
   std::unique_lock lock(mutex_);
   std::optional<Request> request;
   call.clock().wait(lock, changed_, call.deadline(), call.stop(), [&] {
-    request = pick();
+    if (!request) {  // the clock may ask again after a yes
+      request = pick();
+    }
     return request.has_value() || all_done();
   });
   if (!request && !all_done()) {

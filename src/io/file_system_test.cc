@@ -1,0 +1,154 @@
+#include "io/file_system.h"
+
+#include <filesystem>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "testing/scratch_directory.h"
+
+namespace weighbridge::io {
+namespace {
+
+using base::Code;
+using ::testing::HasSubstr;
+using ::testing::UnorderedElementsAre;
+
+std::span<const std::byte> bytes_of(std::string_view text) {
+  return std::as_bytes(std::span(text));
+}
+
+std::string text_of(std::span<const std::byte> bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+class FileSystemTest : public ::testing::Test {
+ protected:
+  void write(const std::string& path, std::string_view text) {
+    ASSERT_TRUE(files_->create(path).value()->write_at(0, bytes_of(text)).ok());
+  }
+
+  std::string read(const std::string& path) {
+    return text_of(read_file(*files_, path, 1 << 20).value());
+  }
+
+  const testing::ScratchDirectory scratch_;
+  const std::unique_ptr<FileSystem> files_ = real_file_system();
+  const std::string path_ = scratch_ / "file";
+};
+
+TEST_F(FileSystemTest, ReadsWhatWasWrittenWhereItWasWritten) {
+  const auto file = files_->create(path_).value();
+  ASSERT_TRUE(file->write_at(4, bytes_of("tail")).ok());
+  ASSERT_TRUE(file->write_at(0, bytes_of("head")).ok());
+  ASSERT_TRUE(file->sync().ok());
+  std::vector<std::byte> bytes(6);
+  EXPECT_EQ(file->read_at(2, bytes).value(), 6U);
+  EXPECT_EQ(text_of(bytes), "adtail");
+  EXPECT_EQ(file->read_at(6, bytes).value(), 2U);
+  EXPECT_EQ(file->read_at(8, bytes).value(), 0U);
+  EXPECT_EQ(file->info().value().size, 8U);
+}
+
+TEST_F(FileSystemTest, SaysWhatAPathIs) {
+  write(path_, "12345");
+  ASSERT_EQ(::chmod(path_.c_str(), 0755), 0);
+  const FileInfo info = files_->info(path_).value();
+  EXPECT_EQ(info.kind, Kind::kFile);
+  EXPECT_EQ(info.size, 5U);
+  EXPECT_TRUE(info.executable);
+  EXPECT_GT(info.mtime_ns, 0);
+  EXPECT_EQ(info.inode, files_->open(path_).value()->info().value().inode);
+  EXPECT_EQ(files_->info(scratch_.path()).value().kind, Kind::kDirectory);
+}
+
+TEST_F(FileSystemTest, ListsEntriesByTheirOwnKind) {
+  write(path_, "");
+  ASSERT_TRUE(files_->make_directory(scratch_ / "directory").ok());
+  std::filesystem::create_symlink("file", scratch_ / "link");
+  ASSERT_EQ(::mkfifo((scratch_ / "pipe").c_str(), 0600), 0);
+  std::vector<std::pair<std::string, Kind>> found;
+  for (const DirectoryEntry& entry : files_->list(scratch_.path()).value()) {
+    found.emplace_back(entry.name, entry.kind);
+  }
+  EXPECT_THAT(found,
+              UnorderedElementsAre(std::pair("file", Kind::kFile),
+                                   std::pair("directory", Kind::kDirectory),
+                                   std::pair("link", Kind::kLink),
+                                   std::pair("pipe", Kind::kOther)));
+  EXPECT_EQ(files_->info(scratch_ / "link").value().kind, Kind::kFile);
+}
+
+TEST_F(FileSystemTest, OpeningANamedPipeDoesNotBlock) {
+  ASSERT_EQ(::mkfifo(path_.c_str(), 0600), 0);
+  EXPECT_EQ(files_->open(path_).value()->info().value().kind, Kind::kOther);
+}
+
+TEST_F(FileSystemTest, RenameReplacesAndRemoveRemoves) {
+  write(path_, "new");
+  write(scratch_ / "old", "old");
+  ASSERT_TRUE(files_->rename(path_, scratch_ / "old").ok());
+  EXPECT_EQ(read(scratch_ / "old"), "new");
+  ASSERT_TRUE(files_->remove(scratch_ / "old").ok());
+  ASSERT_TRUE(files_->sync_directory(scratch_.path()).ok());
+  EXPECT_TRUE(files_->list(scratch_.path()).value().empty());
+}
+
+TEST_F(FileSystemTest, ErrorsNameThePathAndSayWhatKindTheyAre) {
+  write(path_, "");
+  const std::string absent = scratch_ / "absent";
+  EXPECT_EQ(files_->open(absent).error().code(), Code::kNotFound);
+  EXPECT_EQ(files_->info(absent).error().file(), absent);
+  EXPECT_THAT(files_->list(absent).error().message(), HasSubstr(absent));
+  EXPECT_EQ(files_->remove(absent).error().code(), Code::kNotFound);
+  EXPECT_EQ(files_->sync_directory(absent).error().code(), Code::kNotFound);
+  EXPECT_EQ(files_->rename(absent, path_).error().code(), Code::kNotFound);
+  EXPECT_EQ(files_->info(path_ + "/below").error().code(), Code::kNotFound);
+  EXPECT_EQ(files_->create(path_).error().code(), Code::kExists);
+  EXPECT_EQ(files_->make_directory(scratch_.path()).error().code(), Code::kExists);
+}
+
+TEST_F(FileSystemTest, AFileThatMayNotBeReadIsDenied) {
+  if (::geteuid() == 0) {
+    GTEST_SKIP() << "root may read everything";
+  }
+  write(path_, "");
+  ASSERT_EQ(::chmod(path_.c_str(), 0), 0);
+  EXPECT_EQ(files_->open(path_).error().code(), Code::kDenied);
+}
+
+TEST_F(FileSystemTest, OffsetsBeyondWhatTheKernelCountsAreInvalid) {
+  const auto file = files_->create(path_).value();
+  std::vector<std::byte> bytes(16);
+  const std::uint64_t far = std::uint64_t{1} << 63;
+  EXPECT_EQ(file->read_at(far, bytes).error().code(), Code::kInvalid);
+  EXPECT_EQ(file->write_at(far - 8, bytes).error().code(), Code::kInvalid);
+}
+
+TEST_F(FileSystemTest, ThreadsReadAndWriteOneFileAtOnce) {
+  const auto file = files_->create(path_).value();
+  {
+    std::vector<std::jthread> threads;
+    for (std::uint64_t i = 0; i < 4; ++i) {
+      threads.emplace_back([&, i] {
+        for (std::uint64_t at = i; at < 400; at += 4) {
+          const std::string text(1, static_cast<char>('a' + i));
+          EXPECT_TRUE(file->write_at(at, bytes_of(text)).ok());
+          std::vector<std::byte> back(1);
+          EXPECT_EQ(file->read_at(at, back).value(), 1U);
+          EXPECT_EQ(text_of(back), text);
+        }
+      });
+    }
+  }
+  EXPECT_EQ(read(path_).substr(0, 8), "abcdabcd");
+}
+
+}  // namespace
+}  // namespace weighbridge::io

@@ -1,0 +1,260 @@
+#include "testing/faulty_file_system.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+
+namespace weighbridge::testing {
+namespace {
+
+using base::Code;
+using base::Error;
+using base::Result;
+
+constexpr std::size_t kShortReadBytes = 7;
+
+Error injected(bool no_space, const std::string& path) {
+  return Error(no_space ? Code::kExhausted : Code::kIo, "injected failure: " + path).in_file(path);
+}
+
+std::string parent_of(const std::string& path) {
+  const std::size_t slash = path.rfind('/');
+  return slash == std::string::npos ? "." : path.substr(0, slash);
+}
+
+std::vector<std::byte> contents(io::OpenFile& file) {
+  std::vector<std::byte> bytes(file.info().value().size);
+  for (std::size_t at = 0; at < bytes.size();) {
+    const std::size_t got = file.read_at(at, std::span(bytes).subspan(at)).value();
+    WB_CHECK(got > 0, "a file shrank while it was read");
+    at += got;
+  }
+  return bytes;
+}
+
+}  // namespace
+
+// Thread-safe: every call takes the file system's lock.
+class FaultyFileSystem::File final : public io::OpenFile {
+ public:
+  File(FaultyFileSystem& disk,
+       std::unique_ptr<io::OpenFile> below,
+       std::shared_ptr<Node> node,
+       std::string path)
+      : disk_(disk), below_(std::move(below)), node_(std::move(node)), path_(std::move(path)) {}
+
+  Result<std::size_t> read_at(std::uint64_t offset, std::span<std::byte> into) override {
+    const std::scoped_lock lock(disk_.mutex_);
+    TRY(disk_.count_call(path_));
+    const std::size_t most = disk_.short_reads_ ? kShortReadBytes : into.size();
+    return below_->read_at(offset, into.first(std::min(most, into.size())));
+  }
+
+  Result<void> write_at(std::uint64_t offset, std::span<const std::byte> bytes) override {
+    const std::scoped_lock lock(disk_.mutex_);
+    const std::optional<Fault> fault = disk_.count_call();
+    if (fault == Fault::kTornWrite) {
+      TRY(below_->write_at(offset, bytes.first(bytes.size() / 2)));
+    }
+    if (fault) {
+      return injected(fault == Fault::kExhausted, path_);
+    }
+    return below_->write_at(offset, bytes);
+  }
+
+  Result<io::FileInfo> info() override {
+    const std::scoped_lock lock(disk_.mutex_);
+    TRY(disk_.count_call(path_));
+    return below_->info();
+  }
+
+  Result<void> sync() override {
+    const std::scoped_lock lock(disk_.mutex_);
+    TRY(disk_.count_call(path_));
+    node_->durable = contents(*below_);
+    return {};
+  }
+
+ private:
+  FaultyFileSystem& disk_;
+  const std::unique_ptr<io::OpenFile> below_;
+  const std::shared_ptr<Node> node_;
+  const std::string path_;
+};
+
+FaultyFileSystem::FaultyFileSystem(io::FileSystem& below) : below_(below) {}
+
+FaultyFileSystem::~FaultyFileSystem() = default;
+
+void FaultyFileSystem::fail_call(std::uint64_t nth, Fault fault) {
+  const std::scoped_lock lock(mutex_);
+  failing_call_ = calls_ + nth;
+  fault_ = fault;
+}
+
+void FaultyFileSystem::give_short_reads() {
+  const std::scoped_lock lock(mutex_);
+  short_reads_ = true;
+}
+
+void FaultyFileSystem::lose_power(Names unsynced_names) {
+  const std::scoped_lock lock(mutex_);
+  if (unsynced_names == Names::kForgotten) {
+    forget_names();
+  }
+  clear_disk();
+  restore_disk();
+  power_is_off_ = false;
+  failing_call_ = 0;
+}
+
+std::uint64_t FaultyFileSystem::calls() const {
+  const std::scoped_lock lock(mutex_);
+  return calls_;
+}
+
+Result<std::unique_ptr<io::OpenFile>> FaultyFileSystem::open(const std::string& path) {
+  const std::scoped_lock lock(mutex_);
+  TRY(count_call(path));
+  const Name& known = name(path);
+  auto file = TRY(below_.open(path));
+  return std::unique_ptr<io::OpenFile>(
+      std::make_unique<File>(*this, std::move(file), known.now, path));
+}
+
+Result<std::unique_ptr<io::OpenFile>> FaultyFileSystem::create(const std::string& path) {
+  const std::scoped_lock lock(mutex_);
+  TRY(count_call(path));
+  Name& known = name(path);
+  auto file = TRY(below_.create(path));
+  known.now = std::make_shared<Node>();
+  return std::unique_ptr<io::OpenFile>(
+      std::make_unique<File>(*this, std::move(file), known.now, path));
+}
+
+Result<io::FileInfo> FaultyFileSystem::info(const std::string& path) {
+  const std::scoped_lock lock(mutex_);
+  TRY(count_call(path));
+  return below_.info(path);
+}
+
+Result<std::vector<io::DirectoryEntry>> FaultyFileSystem::list(const std::string& path) {
+  const std::scoped_lock lock(mutex_);
+  TRY(count_call(path));
+  return below_.list(path);
+}
+
+Result<void> FaultyFileSystem::rename(const std::string& from, const std::string& to) {
+  const std::scoped_lock lock(mutex_);
+  TRY(count_call(to));
+  Name& source = name(from);
+  Name& target = name(to);
+  if (source.now != nullptr && source.now->is_directory) {
+    return Error(Code::kUnsupported, "directories are not renamed here").in_file(from);
+  }
+  TRY(below_.rename(from, to));
+  target.now = std::exchange(source.now, nullptr);
+  return {};
+}
+
+Result<void> FaultyFileSystem::remove(const std::string& path) {
+  const std::scoped_lock lock(mutex_);
+  TRY(count_call(path));
+  Name& known = name(path);
+  TRY(below_.remove(path));
+  known.now = nullptr;
+  return {};
+}
+
+Result<void> FaultyFileSystem::make_directory(const std::string& path) {
+  const std::scoped_lock lock(mutex_);
+  TRY(count_call(path));
+  Name& known = name(path);
+  TRY(below_.make_directory(path));
+  known.now = std::make_shared<Node>(Node{true, {}});
+  return {};
+}
+
+Result<void> FaultyFileSystem::sync_directory(const std::string& path) {
+  const std::scoped_lock lock(mutex_);
+  TRY(count_call(path));
+  for (auto& [known_path, known] : names_) {
+    if (parent_of(known_path) == path) {
+      known.durable = known.now;
+    }
+  }
+  return {};
+}
+
+std::optional<FaultyFileSystem::Fault> FaultyFileSystem::count_call() {
+  ++calls_;
+  if (power_is_off_) {
+    return Fault::kPowerLoss;
+  }
+  if (calls_ != failing_call_) {
+    return std::nullopt;
+  }
+  power_is_off_ = fault_ == Fault::kPowerLoss;
+  return fault_;
+}
+
+Result<void> FaultyFileSystem::count_call(const std::string& path) {
+  const std::optional<Fault> fault = count_call();
+  if (fault) {
+    return injected(fault == Fault::kExhausted, path);
+  }
+  return {};
+}
+
+// Whatever stands there when it is first asked about has been there for long.
+FaultyFileSystem::Name& FaultyFileSystem::name(const std::string& path) {
+  const auto [place, is_new] = names_.try_emplace(path);
+  const auto info = below_.info(path);
+  if (is_new && info.ok()) {
+    const bool is_directory = info->kind == io::Kind::kDirectory;
+    auto node = std::make_shared<Node>(Node{is_directory, {}});
+    if (!is_directory) {
+      node->durable = contents(*below_.open(path).value());
+    }
+    place->second = {node, node};
+  }
+  return place->second;
+}
+
+void FaultyFileSystem::forget_names() {
+  for (auto& [path, known] : names_) {
+    known.now = known.durable;
+  }
+}
+
+// Takes away all known files, and the directories that will not be there, children first.
+void FaultyFileSystem::clear_disk() {
+  for (auto place = names_.rbegin(); place != names_.rend(); ++place) {
+    const auto& [path, known] = *place;
+    const auto info = below_.info(path);
+    const bool stays = known.now != nullptr && known.now->is_directory;
+    if (info.ok() && !stays) {
+      WB_CHECK(below_.remove(path).ok(), "cannot take away a lost file");
+    }
+  }
+}
+
+void FaultyFileSystem::restore_disk() {
+  for (auto& [path, known] : names_) {
+    const bool lost_with_parent = !below_.info(parent_of(path)).ok();
+    if (known.now == nullptr || lost_with_parent) {
+      known = {};
+      continue;
+    }
+    if (!known.now->is_directory) {
+      const auto file = below_.create(path);
+      WB_CHECK(file.ok() && file.value()->write_at(0, known.now->durable).ok(), "cannot restore");
+    } else if (!below_.info(path).ok()) {
+      WB_CHECK(below_.make_directory(path).ok(), "cannot restore a directory");
+    }
+    known.durable = known.now;
+  }
+}
+
+}  // namespace weighbridge::testing
