@@ -48,8 +48,8 @@ struct ShardIndex {
 inline constexpr std::uint64_t kMaxShardIndexBytes = 64 * 1024 * 1024;
 inline constexpr std::string_view kShardIndexName = "model.safetensors.index.json";
 
-// kCorrupt, with the offset, for what is not an index, for a tensor listed twice and for a path that
-// leaves the index's directory; kExhausted for more than kMaxShardIndexBytes.
+// kCorrupt, with the offset, for what is not an index, for a tensor listed twice and for a path
+// that leaves the index's directory; kExhausted for more than kMaxShardIndexBytes.
 base::Result<ShardIndex> parse_shard_index(std::span<const std::byte> json);
 
 }  // namespace weighbridge::formats

@@ -217,12 +217,7 @@ std::string with_member(std::string_view member) {
   return fmt::format(R"({{"a":{{"dtype":"U8","shape":[1],"data_offsets":[0,1],{}}}}})", member);
 }
 
-TEST(Safetensors, a_tensor_that_is_stated_wrongly_is_refused_by_name_and_place) {
-  const std::string deep = std::string(125, '[') + "@" + std::string("[]") + std::string(125, ']');
-  std::string many = "1";
-  for (int i = 1; i < 64; ++i) {
-    many += ",1";
-  }
+TEST(Safetensors, a_tensor_whose_members_are_not_the_three_is_refused_by_name_and_place) {
   const std::vector<Bad> cases = {
       {"null", R"({"a":@null})", 0, "tensor 'a': expected an object, found null"},
       {"array", R"({"a":@["U8",[1],[0,1]]})", 1, "tensor 'a': expected an object, found an array"},
@@ -258,6 +253,18 @@ TEST(Safetensors, a_tensor_that_is_stated_wrongly_is_refused_by_name_and_place) 
        R"({"a":{"dtype":@{"U8":null},"shape":[1],"data_offsets":[0,1]}})",
        1,
        "tensor 'a': dtype: expected a string, found an object"},
+  };
+  for (const Bad& bad : cases) {
+    expect_refused(bad);
+  }
+}
+
+TEST(Safetensors, a_shape_that_is_not_one_is_refused_by_name_and_place) {
+  std::string many = "1";
+  for (int i = 1; i < 64; ++i) {
+    many += ",1";
+  }
+  const std::vector<Bad> cases = {
       {"shape null",
        R"({"a":{"dtype":"U8","shape":@null,"data_offsets":[0,1]}})",
        1,
@@ -290,6 +297,14 @@ TEST(Safetensors, a_tensor_that_is_stated_wrongly_is_refused_by_name_and_place) 
        "{" + tensor("a", "U8", "[" + many + ",@1]", "[0,1]") + "}",
        1,
        "tensor 'a': shape: more than 64 dimensions"},
+  };
+  for (const Bad& bad : cases) {
+    expect_refused(bad);
+  }
+}
+
+TEST(Safetensors, offsets_that_do_not_fit_their_tensor_are_refused_by_name_and_place) {
+  const std::vector<Bad> cases = {
       {"one offset",
        "{" + tensor("a", "U8", "[1]", "@[0]") + "}",
        1,
@@ -326,6 +341,15 @@ TEST(Safetensors, a_tensor_that_is_stated_wrongly_is_refused_by_name_and_place) 
        "{@" + tensor("a", "U64", "[288230376151711744]", "[0,0]") + "}",
        0,
        "tensor 'a': its shape has 2^64 bits or more"},
+  };
+  for (const Bad& bad : cases) {
+    expect_refused(bad);
+  }
+}
+
+TEST(Safetensors, a_name_or_another_member_without_bound_or_sense_is_refused_by_name_and_place) {
+  const std::string deep = std::string(125, '[') + "@" + std::string("[]") + std::string(125, ']');
+  const std::vector<Bad> cases = {
       {"name too long",
        "{@" + tensor(std::string(4097, 'n'), "U8", "[1]", "[0,1]") + "}",
        1,

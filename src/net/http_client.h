@@ -84,9 +84,9 @@ class HttpClient {
 base::Error http_error(const HttpHead& head, std::string_view url);
 
 struct HttpClientOptions {
-  std::string ca_file;                       // PEM; empty: the system's store
-  std::string proxy;                         // empty: http_proxy, https_proxy, ... as curl reads them
-  std::string no_proxy;                      // empty: no_proxy
+  std::string ca_file;   // PEM; empty: the system's store
+  std::string proxy;     // empty: http_proxy, https_proxy, ... as curl reads them
+  std::string no_proxy;  // empty: no_proxy
   std::chrono::milliseconds connect_timeout{10'000};
   std::chrono::milliseconds stall_timeout{30'000};
 };

@@ -54,9 +54,8 @@ base::Result<void> BoundedQueue<T>::push(const base::Call& call, T item) {
 template <typename T>
 base::Result<std::optional<T>> BoundedQueue<T>::pop(const base::Call& call) {
   std::unique_lock lock(mutex_);
-  call.clock().wait(lock, changed_, call.deadline(), call.stop(), [&] {
-    return closed_ || !items_.empty();
-  });
+  call.clock().wait(
+      lock, changed_, call.deadline(), call.stop(), [&] { return closed_ || !items_.empty(); });
   if (items_.empty()) {
     if (closed_) {
       return std::optional<T>();

@@ -11,7 +11,9 @@ template <typename T>
 class Guarded {
  public:
   Guarded() = default;
+
   explicit Guarded(T value) : value_(std::move(value)) {}
+
   Guarded(const Guarded&) = delete;
   Guarded& operator=(const Guarded&) = delete;
 
