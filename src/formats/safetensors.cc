@@ -82,10 +82,6 @@ Result<Range> read_offsets(JsonCursor& json) {
   if (count != 2) {
     return corrupt(offset, fmt::format("expected two integers, found {}", count));
   }
-  if (range.end < range.begin) {
-    return corrupt(offset,
-                   fmt::format("it ends at {}, before it begins at {}", range.end, range.begin));
-  }
   return range;
 }
 
@@ -149,15 +145,33 @@ Result<std::uint64_t> bytes_asked_for(const Stated& tensor) {
   return *bits / 8;
 }
 
+// Rules 8 and 9.
 Result<void> check_size(const Stated& tensor) {
+  const Range offsets = *tensor.offsets;
+  if (offsets.end < offsets.begin) {
+    return corrupt(
+        tensor.offsets_offset,
+        fmt::format("data_offsets end at {}, before they begin at {}", offsets.end, offsets.begin));
+  }
   const std::uint64_t bytes = TRY(bytes_asked_for(tensor));
-  if (bytes != tensor.offsets->size()) {
+  if (bytes != offsets.size()) {
     return corrupt(tensor.offsets_offset,
                    fmt::format("dtype {} and shape [{}] ask for {} bytes, data_offsets hold {}",
                                name_of(*tensor.dtype),
                                fmt::join(*tensor.shape, ","),
                                bytes,
-                               tensor.offsets->size()));
+                               offsets.size()));
+  }
+  return {};
+}
+
+// After check_names(): of a name stated twice, the first may be wrong in other ways too.
+Result<void> check_sizes(std::span<const Stated> tensors) {
+  for (const Stated& tensor : tensors) {
+    Result<void> checked = check_size(tensor);
+    if (!checked.ok()) {
+      return std::move(checked).error().context(tensor_called(tensor.name));
+    }
   }
   return {};
 }
@@ -173,9 +187,6 @@ Result<Stated> read_tensor(JsonCursor& json, std::string name, std::uint64_t nam
             "a name of {} bytes, at most {} are allowed", tensor.name.size(), kMaxTensorNameBytes));
   }
   Result<void> read = read_tensor_members(json, tensor);
-  if (read.ok()) {
-    read = check_size(tensor);
-  }
   if (!read.ok()) {
     return std::move(read).error().context(tensor_called(tensor.name));
   }
@@ -185,6 +196,9 @@ Result<Stated> read_tensor(JsonCursor& json, std::string name, std::uint64_t nam
 Result<std::map<std::string, std::string>> read_metadata(JsonCursor& json) {
   std::map<std::string, std::string> metadata;
   TRY(json.each_member([&](std::string key, std::uint64_t offset) -> Result<void> {
+    if (metadata.size() == kMaxSafetensorsMetadata) {
+      return corrupt(offset, fmt::format("more than {} keys", kMaxSafetensorsMetadata));
+    }
     std::string value = TRY(json.string());
     const auto [at, added] = metadata.try_emplace(std::move(key), std::move(value));
     if (!added) {
@@ -201,7 +215,7 @@ struct Header {
   std::optional<std::map<std::string, std::string>> metadata;
 };
 
-// Rules 2 to 9: all that can be said of each member alone.
+// Rules 2 to 7, and what JSON says of 8.
 Result<Header> read_header(std::string_view text, std::uint64_t origin) {
   if (!text.starts_with('{')) {
     return corrupt(origin, "the header does not begin with '{'");
@@ -320,6 +334,7 @@ Result<SafetensorsTable> parse_safetensors(std::span<const std::byte> json,
            "the range is safetensors_header()'s, the bytes are that range's");
   Header stated = TRY(read_header(text_of(json), header.begin));
   TRY(check_names(stated.tensors));
+  TRY(check_sizes(stated.tensors));
   std::ranges::sort(stated.tensors, {}, [](const Stated& tensor) {
     return std::tuple(tensor.offsets->begin, tensor.offsets->end, std::string_view(tensor.name));
   });
