@@ -14,9 +14,9 @@ namespace weighbridge::base {
 }  // namespace weighbridge::base
 
 // Always on, in every build.
-#define WB_CHECK(condition, message)                                                      \
-  do {                                                                                    \
-    if (!(condition)) [[unlikely]] {                                                      \
-      ::weighbridge::base::check_failed(#condition, __FILE__, __LINE__, message);         \
-    }                                                                                     \
+#define WB_CHECK(condition, message)                                              \
+  do {                                                                            \
+    if (!(condition)) [[unlikely]] {                                              \
+      ::weighbridge::base::check_failed(#condition, __FILE__, __LINE__, message); \
+    }                                                                             \
   } while (false)

@@ -38,9 +38,13 @@ static_assert(in_order(), "the table is indexed by the enumerator");
 
 }  // namespace
 
-const CodeFacts& facts(Code code) { return kFacts[static_cast<std::size_t>(code)]; }
+const CodeFacts& facts(Code code) {
+  return kFacts[static_cast<std::size_t>(code)];
+}
 
-std::span<const CodeFacts> all_facts() { return kFacts; }
+std::span<const CodeFacts> all_facts() {
+  return kFacts;
+}
 
 struct Error::Rep {
   Code code;
@@ -64,17 +68,29 @@ Error Error::copy() const {
   return other;
 }
 
-Code Error::code() const { return rep_->code; }
+Code Error::code() const {
+  return rep_->code;
+}
 
-const std::string& Error::message() const { return rep_->message; }
+const std::string& Error::message() const {
+  return rep_->message;
+}
 
-const std::optional<std::string>& Error::file() const { return rep_->file; }
+const std::optional<std::string>& Error::file() const {
+  return rep_->file;
+}
 
-std::optional<std::uint64_t> Error::offset() const { return rep_->offset; }
+std::optional<std::uint64_t> Error::offset() const {
+  return rep_->offset;
+}
 
-const std::string& Error::hint() const { return rep_->hint; }
+const std::string& Error::hint() const {
+  return rep_->hint;
+}
 
-std::optional<std::chrono::milliseconds> Error::retry_after() const { return rep_->retry_after; }
+std::optional<std::chrono::milliseconds> Error::retry_after() const {
+  return rep_->retry_after;
+}
 
 Error&& Error::in_file(std::string file) && {
   rep_->file = std::move(file);

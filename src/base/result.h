@@ -17,7 +17,8 @@ template <typename T>
 class [[nodiscard]] Result {
  public:
   // Implicit, so that `return value;` and `return Error(...);` both read well.
-  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}     // NOLINT
+  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}  // NOLINT
+
   Result(Error error) : state_(std::in_place_index<1>, std::move(error)) {}  // NOLINT
 
   bool ok() const { return state_.index() == 0; }
@@ -67,6 +68,7 @@ template <>
 class [[nodiscard]] Result<void> {
  public:
   Result() = default;
+
   Result(Error error) : error_(std::move(error)) {}  // NOLINT
 
   bool ok() const { return !error_.has_value(); }
@@ -96,12 +98,12 @@ class [[nodiscard]] Result<void> {
 
 // The value of a Result, or an early return of its error from the enclosing function:
 //   const auto size = TRY(file.size_bytes());
-#define WB_TRY_NAMED(name, expression)        \
-  __extension__({                             \
-    auto name = (expression);                 \
-    if (!name.ok()) {                         \
-      return std::move(name).error();         \
-    }                                         \
-    std::move(name).value();                  \
+#define WB_TRY_NAMED(name, expression) \
+  __extension__({                      \
+    auto name = (expression);          \
+    if (!name.ok()) {                  \
+      return std::move(name).error();  \
+    }                                  \
+    std::move(name).value();           \
   })
 #define TRY(expression) WB_TRY_NAMED(WB_CONCAT(wb_try_, __COUNTER__), expression)

@@ -125,8 +125,7 @@ bool glob_match(std::string_view pattern, std::string_view text) {
       continue;
     }
     std::size_t used = 0;
-    if (in_pattern < pattern.size() &&
-        match_one(pattern.substr(in_pattern), text[in_text], used)) {
+    if (in_pattern < pattern.size() && match_one(pattern.substr(in_pattern), text[in_text], used)) {
       in_pattern += used;
       ++in_text;
       continue;
@@ -160,8 +159,9 @@ std::string printable(std::string_view text, std::size_t limit) {
     const std::size_t length = utf8_length(text);
     const auto first = static_cast<unsigned char>(text[0]);
     // C1 controls (U+0080..U+009F) move terminals too.
-    const bool control = first < 0x20 || first == 0x7F ||
-                         (length == 2 && first == 0xC2 && static_cast<unsigned char>(text[1]) < 0xA0);
+    const bool control =
+        first < 0x20 || first == 0x7F ||
+        (length == 2 && first == 0xC2 && static_cast<unsigned char>(text[1]) < 0xA0);
     if (out.size() >= limit) {
       return out + "...";
     }

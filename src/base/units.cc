@@ -1,9 +1,9 @@
 #include "base/units.h"
 
-#include <fmt/format.h>
-
 #include <array>
 #include <cstddef>
+
+#include <fmt/format.h>
 
 namespace weighbridge::base {
 

@@ -49,7 +49,9 @@ base::Result<std::vector<std::byte>> write_seal(const Seal& seal);
 base::Result<Seal> parse_seal(std::span<const std::byte> bytes);
 
 // The files of the seal as a listed Snapshot with every digest in place, held with `trust`.
-model::Snapshot snapshot_of(Seal seal, std::string origin, hash::Sha256Digest seal_sha256,
+model::Snapshot snapshot_of(Seal seal,
+                            std::string origin,
+                            hash::Sha256Digest seal_sha256,
                             model::Trust trust);
 
 // May this path, '/'-separated below a directory's root, stand in a seal of that directory?

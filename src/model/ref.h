@@ -1,9 +1,10 @@
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <variant>
 
 #include "base/result.h"
 #include "hash/digest.h"
@@ -29,8 +30,9 @@ enum class Scheme : std::uint8_t {
 // A value; Thread-compatible.
 class Ref {
  public:
-  // kInvalid, saying what is wrong and what a reference looks like: unknown scheme or pin, empty
-  // location, control characters, bytes that are not UTF-8 in a URL, longer than 8 KiB.
+  // kInvalid, saying what is wrong and what a reference looks like, and never repeating it (it may
+  // hold credentials): unknown scheme or pin, two pins, empty location, control characters, bytes
+  // that are not UTF-8 in a URL, a user where the scheme has none, longer than 8 KiB.
   static base::Result<Ref> parse(std::string_view text);
 
   Scheme scheme() const { return scheme_; }
@@ -50,6 +52,9 @@ class Ref {
 
  private:
   Ref() = default;
+
+  // Scheme and location of the URL that stands in location_, its scheme ending at `colon`.
+  base::Result<void> take_url(std::size_t colon);
 
   Scheme scheme_ = Scheme::kFile;
   std::string text_;

@@ -1,0 +1,46 @@
+# Thin on purpose: each target names the commands you could type yourself. All of them install what
+# they need first (tools/setup), which does nothing where it is there already.
+
+JOBS ?= $(shell nproc)
+RUNS ?= 1000000
+
+.PHONY: weighbridge demo test check bench fuzz clean
+
+# The program: build/release/bin/weighbridge.
+weighbridge:
+	tools/setup build
+	cmake --preset release
+	cmake --build --preset release --target weighbridge -j $(JOBS)
+
+# Seals a real model, serves it, loads it, and shows each kind of damage caught.
+demo: weighbridge
+	tools/setup test
+	tools/demo
+
+# Every test, tools/check among them. The counts stand in the closing lines.
+test:
+	tools/setup build test check
+	cmake --preset dev
+	cmake --build --preset dev -j $(JOBS)
+	ctest --preset dev -j $(JOBS)
+
+# Style and layering, each header by itself, and clang-tidy on everything: minutes.
+check:
+	tools/setup build test check clang
+	tools/check --all
+
+# The measured claims, against their rivals in the same run.
+bench: weighbridge
+	tools/setup test bench
+	cmake --build --preset release -j $(JOBS)
+	tools/bench
+
+# Each fuzz target RUNS times.
+fuzz:
+	tools/setup build clang
+	cmake --preset fuzz
+	cmake --build --preset fuzz -j $(JOBS)
+	tools/fuzz $(RUNS)
+
+clean:
+	rm -rf build

@@ -1,0 +1,208 @@
+#include "index/index.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <string_view>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/text.h"
+#include "index/select.h"
+#include "transfer/memory_sink.h"
+
+namespace weighbridge::index {
+namespace {
+
+using base::Call;
+using base::Code;
+using base::Error;
+using base::Result;
+
+constexpr std::size_t kMaxNamed = 20;  // files named in an error
+
+// Reads, parses and compares the headers. Confined to one thread.
+class HeaderReader {
+ public:
+  HeaderReader(const Call& call,
+               transfer::Transfer& transfer,
+               sources::Source& source,
+               const model::Snapshot& snapshot)
+      : call_(call), transfer_(transfer), source_(source), snapshot_(snapshot) {}
+
+  Result<std::vector<IndexedFile>> run(const std::vector<std::size_t>& files) {
+    for (const std::size_t file : files) {
+      read_.push_back({});
+      read_.back().file = file;
+    }
+    TRY(read([](const IndexedFile&) { return base::Range{0, transfer::Transfer::kPieceBytes}; }));
+    std::vector<base::Range> headers;
+    for (const IndexedFile& indexed : read_) {
+      headers.push_back(TRY(header_of(indexed)));
+    }
+    // The few whose header is longer than the first piece.
+    TRY(read([&](const IndexedFile& indexed) {
+      return base::Range{indexed.prefix.size(),
+                         headers[static_cast<std::size_t>(&indexed - read_.data())].end};
+    }));
+    for (std::size_t i = 0; i < read_.size(); ++i) {
+      TRY(parse(read_[i], headers[i]));
+    }
+    return std::move(read_);
+  }
+
+ private:
+  const model::File& file_of(const IndexedFile& indexed) const {
+    return snapshot_.files[indexed.file];
+  }
+
+  std::string name_of(const IndexedFile& indexed) const {
+    return source_.printable(file_of(indexed).path);
+  }
+
+  // Appends to every file's prefix the pieces of `range_of` it.
+  template <typename RangeOf>
+  Result<void> read(RangeOf&& range_of) {
+    std::vector<transfer::Want> wants;
+    for (const IndexedFile& indexed : read_) {
+      base::Range range = range_of(indexed);
+      range.end = std::min(range.end, file_of(indexed).size);
+      if (range.begin < range.end || (range.begin == 0 && indexed.prefix.empty())) {
+        wants.push_back({indexed.file, range});
+      }
+    }
+    transfer::MemorySink sink;
+    transfer::Progress progress;
+    TRY(transfer_.run(call_, source_, snapshot_, wants, sink, progress, {.peek = true}));
+    for (IndexedFile& indexed : read_) {
+      const bool wanted = std::any_of(wants.begin(), wants.end(), [&](const transfer::Want& want) {
+        return want.file == indexed.file;
+      });
+      if (wanted) {
+        const transfer::MemorySink::Taken taken = sink.take(file_of(indexed));
+        indexed.prefix.insert(indexed.prefix.end(), taken.bytes.begin(), taken.bytes.end());
+        indexed.proof = taken.proof;
+      }
+    }
+    return {};
+  }
+
+  Result<base::Range> header_of(const IndexedFile& indexed) const {
+    auto header = formats::safetensors_header(
+        std::span(indexed.prefix)
+            .first(std::min<std::size_t>(indexed.prefix.size(), formats::kSafetensorsPrefixBytes)),
+        file_of(indexed).size);
+    if (!header.ok()) {
+      return std::move(header).error().in_file(name_of(indexed));
+    }
+    return header;
+  }
+
+  Result<void> parse(IndexedFile& indexed, base::Range header) const {
+    const auto json = std::span(indexed.prefix).subspan(header.begin, header.size());
+    auto table = formats::parse_safetensors(json, header, file_of(indexed).size);
+    if (!table.ok()) {
+      return std::move(table).error().in_file(name_of(indexed));
+    }
+    indexed.table = std::move(table).value();
+    return {};
+  }
+
+  const Call& call_;
+  transfer::Transfer& transfer_;
+  sources::Source& source_;
+  const model::Snapshot& snapshot_;
+  std::vector<IndexedFile> read_;
+};
+
+// Every tensor stands where the shard index says, and the index knows every tensor.
+Result<void> agree(const formats::ShardIndex& shards,
+                   const model::Snapshot& snapshot,
+                   const std::vector<IndexedFile>& files) {
+  std::map<std::string_view, std::string_view> found;
+  for (const IndexedFile& indexed : files) {
+    const std::string& path = snapshot.files[indexed.file].path;
+    for (const model::TensorEntry& tensor : indexed.table.tensors) {
+      const auto named = shards.file_of.find(tensor.name);
+      if (named == shards.file_of.end() || named->second != path) {
+        return Error(
+                   Code::kCorrupt,
+                   fmt::format("the index and the headers disagree: '{}' holds tensor '{}', which "
+                               "{} {}",
+                               base::printable(path),
+                               base::printable(tensor.name),
+                               formats::kShardIndexName,
+                               named == shards.file_of.end()
+                                   ? "does not list"
+                                   : fmt::format("puts in '{}'", base::printable(named->second))))
+            .in_file(path)
+            .at(tensor.bytes.begin);
+      }
+      found.emplace(tensor.name, path);
+    }
+  }
+  for (const auto& [name, path] : shards.file_of) {
+    if (!found.contains(name)) {
+      return Error(Code::kCorrupt,
+                   fmt::format("the index and the headers disagree: {} puts tensor '{}' in '{}', "
+                               "which does not hold it",
+                               formats::kShardIndexName,
+                               base::printable(name),
+                               base::printable(path)))
+          .in_file(path);
+    }
+  }
+  return {};
+}
+
+// Several files and no index: they are one model only if no name stands in two of them.
+Result<void> one_model(const model::Snapshot& snapshot, const std::vector<IndexedFile>& files) {
+  std::set<std::string_view> names;
+  for (const IndexedFile& indexed : files) {
+    for (const model::TensorEntry& tensor : indexed.table.tensors) {
+      if (names.insert(tensor.name).second) {
+        continue;
+      }
+      std::vector<std::string> candidates;
+      for (std::size_t i = 0; i < std::min(files.size(), kMaxNamed); ++i) {
+        candidates.push_back(base::printable(snapshot.files[files[i].file].path));
+      }
+      return Error(Code::kInvalid,
+                   fmt::format("several models here: tensor '{}' stands in more than one of {}",
+                               base::printable(tensor.name),
+                               fmt::join(candidates, ", ")))
+          .in_file(snapshot.origin)
+          .with_hint("Name the file you want.");
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<Index> Index::open(const Call& call,
+                          transfer::Transfer& transfer,
+                          sources::Source& source,
+                          model::Snapshot snapshot) {
+  Index index;
+  index.snapshot_ = std::make_unique<model::Snapshot>(std::move(snapshot));
+  const Selection selection = TRY(select_files(call, transfer, source, *index.snapshot_));
+  index.files_ = TRY(HeaderReader(call, transfer, source, *index.snapshot_).run(selection.files));
+  if (selection.shards) {
+    TRY(agree(*selection.shards, *index.snapshot_, index.files_));
+  } else {
+    TRY(one_model(*index.snapshot_, index.files_));
+  }
+  return index;
+}
+
+std::size_t Index::tensor_count() const {
+  std::size_t count = 0;
+  for (const IndexedFile& indexed : files_) {
+    count += indexed.table.tensors.size();
+  }
+  return count;
+}
+
+}  // namespace weighbridge::index

@@ -1,0 +1,65 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/call.h"
+#include "formats/safetensors.h"
+#include "model/proof.h"
+#include "model/snapshot.h"
+#include "sources/source.h"
+#include "transfer/transfer.h"
+
+namespace weighbridge::index {
+
+// One file that holds tensors.
+struct IndexedFile {
+  std::size_t file = 0;  // in Index::snapshot().files
+  formats::SafetensorsTable table;
+  // The whole pieces that were read for the header, from the file's first byte on, and how they
+  // are proved. With Trust::kNone the file can be proved only as a whole: the table serves to plan
+  // and is not to be shown or acted on before that.
+  std::vector<std::byte> prefix;
+  model::Proof proof;
+};
+
+// A Snapshot's table of contents: which tensors lie where. A value once opened; Thread-compatible.
+class Index {
+ public:
+  // Reads the headers of all files that hold tensors, in one request a file where the header fits
+  // into 1 MiB, all files at once.
+  //
+  // Which files those are: the one file if the Ref names one; else what
+  // `model.safetensors.index.json` names; else `model.safetensors`; else, where files can be
+  // listed, all `*.safetensors` of the root if no tensor name repeats. Other files stay unread.
+  //
+  // kNotFound: no such files (says what was looked for), or the listing lacks a named shard.
+  // kInvalid: several candidates (lists them). kCorrupt: a header or the index is malformed, or
+  // they disagree; names the file, the tensor, the offset.
+  static base::Result<Index> open(const base::Call& call,
+                                  transfer::Transfer& transfer,
+                                  sources::Source& source,
+                                  model::Snapshot snapshot);
+
+  // As it was given, and the files that were found without a listing.
+  const model::Snapshot& snapshot() const { return *snapshot_; }
+
+  std::span<const IndexedFile> files() const { return files_; }
+
+  std::size_t tensor_count() const;
+
+  // Moves a file's prefix out, so that it does not outlive its use.
+  std::vector<std::byte> take_prefix(std::size_t i) { return std::move(files_[i].prefix); }
+
+ private:
+  // By pointer: jobs and sinks borrow its files, wherever the Index moves.
+  std::unique_ptr<model::Snapshot> snapshot_;
+  std::vector<IndexedFile> files_;
+};
+
+}  // namespace weighbridge::index

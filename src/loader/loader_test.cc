@@ -1,0 +1,301 @@
+#include "loader/loader.h"
+
+#include <map>
+#include <string>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/units.h"
+#include "formats/seal.h"
+#include "formats/testing/safetensors_writer.h"
+#include "hash/sha256.h"
+#include "sources/testing/fake_source.h"
+#include "testing/manual_clock.h"
+#include "transfer/make_seal.h"
+
+namespace weighbridge::loader {
+namespace {
+
+using base::Code;
+using base::Result;
+using formats::testing::bytes_of_tensor;
+using formats::testing::MadeTensor;
+using formats::testing::make_safetensors;
+using model::Trust;
+using sources::testing::FakeSource;
+using ::testing::HasSubstr;
+
+class LoaderTest : public ::testing::Test {
+ protected:
+  void add_model(const std::string& path, const std::vector<MadeTensor>& tensors) {
+    source_.files[path] = make_safetensors(tensors);
+    for (const MadeTensor& tensor : tensors) {
+      expected_[tensor.name] = bytes_of_tensor(tensor);
+    }
+  }
+
+  // Puts the seal beside the files, as `weighbridge seal` does; returns its SHA-256.
+  std::string seal() {
+    transfer::Progress progress;
+    auto listing = source_.list(call_);
+    auto seal = transfer::make_seal(call_, source_, **listing, progress);
+    EXPECT_TRUE(seal.ok()) << seal.error().message();
+    source_.seal_bytes = formats::write_seal(*seal).value();
+    return hash::Sha256::of(*source_.seal_bytes).hex();
+  }
+
+  Result<std::unique_ptr<Loader>> open(LoadOptions options = {}, const std::string& pin = "") {
+    const std::string file = source_.single.empty() ? "" : source_.single;
+    auto ref = model::Ref::parse("http://fake/" + file + pin);
+    EXPECT_TRUE(ref.ok());
+    return Loader::open(call_, source_, transfer_, pool_, *ref, std::move(options));
+  }
+
+  // Opens and takes everything; checks every byte against what was made.
+  Result<std::map<std::string, Tensor>> load(LoadOptions options = {},
+                                             const std::string& pin = "") {
+    auto loader = TRY(open(std::move(options), pin));
+    std::map<std::string, Tensor> tensors;
+    for (;;) {
+      auto tensor = TRY(loader->next(call_));
+      if (!tensor) {
+        report_ = loader->report();
+        return tensors;
+      }
+      EXPECT_TRUE(std::ranges::equal(tensor->bytes, expected_.at(tensor->name))) << tensor->name;
+      EXPECT_TRUE(tensors.emplace(tensor->name, *tensor).second) << "handed over twice";
+    }
+  }
+
+  testing::ManualClock clock_{testing::ManualClock::Waits::kJumpToTheirEnd};
+  base::Call call_{clock_};
+  device::HostPool pool_{0};
+  FakeSource source_;
+  transfer::FirstSeen first_seen_;
+  transfer::Transfer transfer_{first_seen_, 1};
+  std::map<std::string, std::vector<std::byte>> expected_;
+  LoadReport report_;
+};
+
+TEST_F(LoaderTest, every_tensor_of_a_sealed_model_arrives_proved_by_its_origin) {
+  add_model("model.safetensors", {{"a", 5'000'000}, {"b", 0}, {"c", 17}, {"d", 3'000'000}});
+  seal();
+  const auto tensors = load();
+  ASSERT_TRUE(tensors.ok()) << tensors.error().message();
+  EXPECT_EQ(tensors->size(), 4U);
+  EXPECT_EQ(report_.tensors, 4U);
+  EXPECT_EQ(report_.bytes, 8'000'017U);
+  EXPECT_EQ(report_.proof_bytes.at(Trust::kOrigin), 8'000'017U);
+  EXPECT_TRUE(report_.content_id.has_value());
+}
+
+TEST_F(LoaderTest, a_pinned_seal_proves_as_pinned) {
+  add_model("model.safetensors", {{"a", 2'000'000}});
+  const std::string digest = seal();
+  ASSERT_TRUE(load({}, "#sha256=" + digest).ok());
+  EXPECT_EQ(report_.proof_bytes.at(Trust::kPinned), 2'000'000U);
+}
+
+TEST_F(LoaderTest, another_seal_than_the_pinned_one_is_refused_with_both_digests) {
+  add_model("model.safetensors", {{"a", 2'000'000}});
+  const std::string digest = seal();
+  const auto tensors = load({}, "#sha256=" + std::string(64, '0'));
+  ASSERT_FALSE(tensors.ok());
+  EXPECT_EQ(tensors.error().code(), Code::kCorrupt);
+  EXPECT_THAT(tensors.error().message(), HasSubstr(digest));
+}
+
+TEST_F(LoaderTest, a_pinned_seal_that_is_missing_is_an_error) {
+  add_model("model.safetensors", {{"a", 10}});
+  const auto tensors = load({}, "#sha256=" + std::string(64, '0'));
+  ASSERT_FALSE(tensors.ok());
+  EXPECT_EQ(tensors.error().code(), Code::kNotFound);
+}
+
+TEST_F(LoaderTest, a_file_pinned_by_its_sha256_is_handed_over_once_it_matches) {
+  add_model("m.safetensors", {{"a", 5'000'000}, {"b", 10}});
+  source_.single = "m.safetensors";
+  const std::string digest = hash::Sha256::of(source_.files["m.safetensors"]).hex();
+  const auto tensors = load({}, "#sha256=" + digest);
+  ASSERT_TRUE(tensors.ok()) << tensors.error().message();
+  EXPECT_EQ(tensors->at("a").proof, (model::Proof{Trust::kPinned, model::Method::kSha256}));
+  EXPECT_TRUE(report_.content_id.has_value());
+}
+
+TEST_F(LoaderTest, a_filter_on_a_file_with_only_a_sha256_reads_all_of_it) {
+  add_model("m.safetensors", {{"a", 5'000'000}, {"b", 10}});
+  source_.single = "m.safetensors";
+  const std::string digest = hash::Sha256::of(source_.files["m.safetensors"]).hex();
+  const auto tensors = load({{"b"}}, "#sha256=" + digest);
+  ASSERT_TRUE(tensors.ok()) << tensors.error().message();
+  EXPECT_EQ(tensors->size(), 1U);
+  EXPECT_GE(source_.delivered_bytes(), source_.files["m.safetensors"].size());
+}
+
+TEST_F(LoaderTest, a_file_that_misses_its_pinned_sha256_hands_over_nothing) {
+  add_model("m.safetensors", {{"a", 5'000'000}});
+  source_.single = "m.safetensors";
+  auto loader = open({}, "#sha256=" + std::string(64, '0'));
+  ASSERT_TRUE(loader.ok()) << loader.error().message();
+  const auto first = (*loader)->next(call_);
+  ASSERT_FALSE(first.ok());
+  EXPECT_EQ(first.error().code(), Code::kCorrupt);
+  EXPECT_EQ((*loader)->report().tensors, 0U);
+}
+
+TEST_F(LoaderTest, a_file_pinned_by_its_root_is_handed_over_once_it_matches) {
+  add_model("m.safetensors", {{"a", 5'000'000}});
+  source_.single = "m.safetensors";
+  const std::string root = hash::hash_bytes(source_.files["m.safetensors"]).hex();
+  const auto tensors = load({}, "#blake3=" + root);
+  ASSERT_TRUE(tensors.ok()) << tensors.error().message();
+  EXPECT_EQ(tensors->at("a").proof, (model::Proof{Trust::kPinned, model::Method::kRoot}));
+}
+
+TEST_F(LoaderTest, a_seal_beside_lends_its_pieces_to_a_pinned_root) {
+  add_model("m.safetensors", {{"a", 5'000'000}});
+  seal();
+  source_.single = "m.safetensors";
+  const std::string root = hash::hash_bytes(source_.files["m.safetensors"]).hex();
+  const auto tensors = load({}, "#blake3=" + root);
+  ASSERT_TRUE(tensors.ok()) << tensors.error().message();
+  EXPECT_EQ(tensors->at("a").proof, (model::Proof{Trust::kPinned, model::Method::kPieces}));
+}
+
+TEST_F(LoaderTest, a_file_named_alone_uses_the_seal_beside_it) {
+  add_model("m.safetensors", {{"a", 5'000'000}});
+  add_model("n.safetensors", {{"x", 1}});
+  seal();
+  source_.single = "m.safetensors";
+  ASSERT_TRUE(load().ok());
+  EXPECT_EQ(report_.proof_bytes.at(Trust::kOrigin), 5'000'000U);
+}
+
+TEST_F(LoaderTest, a_file_that_the_seal_beside_it_omits_is_an_error) {
+  add_model("m.safetensors", {{"a", 5}});
+  seal();
+  add_model("new.safetensors", {{"n", 5}});
+  source_.single = "new.safetensors";
+  const auto tensors = load();
+  ASSERT_FALSE(tensors.ok());
+  EXPECT_EQ(tensors.error().code(), Code::kNotFound);
+}
+
+TEST_F(LoaderTest, a_root_does_not_pin_a_directory) {
+  add_model("model.safetensors", {{"a", 5}});
+  const auto tensors = load({}, "#blake3=" + std::string(64, '0'));
+  ASSERT_FALSE(tensors.ok());
+  EXPECT_EQ(tensors.error().code(), Code::kInvalid);
+}
+
+TEST_F(LoaderTest, unsealed_bytes_are_first_seen_and_give_a_content_id_once_all_are_read) {
+  add_model("model.safetensors", {{"a", 3'000'000}});
+  ASSERT_TRUE(load().ok());
+  EXPECT_EQ(report_.proof_bytes.at(Trust::kFirstSeen), 3'000'000U);
+  const auto unsealed = report_.content_id;
+  seal();
+  ASSERT_TRUE(load().ok());
+  EXPECT_EQ(unsealed, report_.content_id) << "the same from every source";
+}
+
+TEST_F(LoaderTest, the_content_id_is_unknown_while_a_file_is_unread) {
+  add_model("model.safetensors", {{"a", 3'000'000}});
+  source_.files["config.json"] = {std::byte{'x'}};
+  ASSERT_TRUE(load().ok());
+  EXPECT_FALSE(report_.content_id.has_value());
+}
+
+TEST_F(LoaderTest, a_filter_reads_only_what_it_wants) {
+  add_model("model.safetensors",
+            {{"l.0.w", 4'000'000}, {"l.1.w", 4'000'000}, {"l.2.w", 4'000'000}});
+  seal();
+  const std::uint64_t before = source_.delivered_bytes();
+  const auto tensors = load({{"l.1.*"}});
+  ASSERT_TRUE(tensors.ok()) << tensors.error().message();
+  EXPECT_EQ(tensors->size(), 1U);
+  EXPECT_LE(source_.delivered_bytes() - before, 4'000'000 + 3 * base::kMiB);
+}
+
+TEST_F(LoaderTest, scattered_small_tensors_are_packed) {
+  std::vector<MadeTensor> made;
+  LoadOptions options;
+  for (int i = 0; i < 20; ++i) {
+    made.push_back({"big." + std::to_string(i), 2'100'000});
+    made.push_back({"small." + std::to_string(i), 1000});
+  }
+  add_model("model.safetensors", made);
+  seal();
+  const auto tensors = load({{"small.*"}});
+  ASSERT_TRUE(tensors.ok()) << tensors.error().message();
+  EXPECT_EQ(tensors->size(), 20U);
+  const auto* first = tensors->at("small.0").bytes.data();
+  const auto* last = tensors->at("small.19").bytes.data();
+  EXPECT_LT(std::max(first, last) - std::min(first, last), 40'000);
+}
+
+TEST_F(LoaderTest, a_filter_that_matches_nothing_is_an_error_that_names_it) {
+  add_model("model.safetensors", {{"a", 5}});
+  const auto tensors = load({{"a", "nope*"}});
+  ASSERT_FALSE(tensors.ok());
+  EXPECT_EQ(tensors.error().code(), Code::kNotFound);
+  EXPECT_THAT(tensors.error().message(), HasSubstr("nope*"));
+}
+
+TEST_F(LoaderTest, tensors_outlive_their_loader) {
+  add_model("model.safetensors", {{"a", 3'000'000}, {"b", 3'000'000}});
+  seal();
+  std::map<std::string, Tensor> kept;
+  {
+    auto tensors = load();
+    ASSERT_TRUE(tensors.ok());
+    kept = std::move(tensors).value();
+  }
+  kept.erase("a");
+  EXPECT_TRUE(std::ranges::equal(kept.at("b").bytes, expected_.at("b")));
+}
+
+TEST_F(LoaderTest, tensors_stand_in_the_phase_of_their_file) {
+  add_model("model.safetensors", {{"a", 5'000'001}, {"b", 3'000'000}});
+  seal();
+  const auto tensors = load();
+  ASSERT_TRUE(tensors.ok());
+  const auto address = reinterpret_cast<std::uintptr_t>(tensors->at("b").bytes.data());
+  const std::uint64_t offset = source_.files["model.safetensors"].size() - 3'000'000;
+  EXPECT_EQ(address % device::kHugePageBytes, offset % device::kHugePageBytes);
+}
+
+TEST_F(LoaderTest, tensors_before_a_broken_one_arrive_and_then_the_error_again_and_again) {
+  add_model("model.safetensors", {{"a", 2'000'000}, {"b", 6'000'000}});
+  seal();
+  source_.connections = 1;
+  source_.files["model.safetensors"].back() ^= std::byte{1};
+  auto loader = open();
+  ASSERT_TRUE(loader.ok());
+  const auto first = (*loader)->next(call_);
+  ASSERT_TRUE(first.ok());
+  EXPECT_EQ((*first)->name, "a");
+  EXPECT_EQ((*loader)->next(call_).error().code(), Code::kCorrupt);
+  EXPECT_EQ((*loader)->next(call_).error().code(), Code::kCorrupt);
+}
+
+TEST_F(LoaderTest, dropping_a_loader_stops_it) {
+  add_model("model.safetensors", {{"a", 30'000'000}});
+  seal();
+  auto loader = open();
+  ASSERT_TRUE(loader.ok());
+  loader->reset();
+}
+
+TEST_F(LoaderTest, shards_arrive_as_one_model) {
+  add_model("x.safetensors", {{"a", 3'000'000}, {"b", 10}});
+  add_model("y.safetensors", {{"c", 3'000'000}});
+  seal();
+  const auto tensors = load();
+  ASSERT_TRUE(tensors.ok());
+  EXPECT_EQ(tensors->size(), 3U);
+  EXPECT_EQ(tensors->at("c").file, "y.safetensors");
+}
+
+}  // namespace
+}  // namespace weighbridge::loader

@@ -1,0 +1,124 @@
+#include "net/url.h"
+
+#include <algorithm>
+#include <memory>
+
+#include <curl/curl.h>
+
+#include "base/text.h"
+#include "net/http_client.h"
+
+namespace weighbridge::net {
+namespace {
+
+constexpr std::size_t kUrlLimit = 16 * 1024;
+constexpr std::size_t kPrintedLimit = 1024;
+
+struct CloseUrl {
+  void operator()(CURLU* url) const { curl_url_cleanup(url); }
+};
+
+using UrlHandle = std::unique_ptr<CURLU, CloseUrl>;
+
+base::Error invalid(std::string_view url, std::string_view why) {
+  const std::string printed = printable_url(url);
+  return base::Error(base::Code::kInvalid, printed + ": " + std::string(why)).in_file(printed);
+}
+
+// Empty if the URL has no such part.
+std::string part_of(const UrlHandle& handle, CURLUPart part, unsigned flags) {
+  char* text = nullptr;
+  if (curl_url_get(handle.get(), part, &text, flags) != CURLUE_OK) {
+    return {};
+  }
+  std::string copy(text);
+  curl_free(text);
+  return copy;
+}
+
+// Parses `text`; relative to `base` if that is not empty.
+base::Result<UrlHandle> open_url(const std::string& base, std::string_view text) {
+  if (text.empty() || text.size() > kUrlLimit || text.find('\0') != std::string_view::npos) {
+    return invalid(text, "not a URL of 1 to 16384 characters");
+  }
+  const std::size_t scheme_end = std::min(text.find_first_of(":/?#"), text.size());
+  if (text.substr(scheme_end).starts_with(":///")) {
+    return invalid(text, "a URL needs a host");  // libcurl would take the path for one
+  }
+  UrlHandle handle(curl_url());
+  if (!handle) {
+    return base::Error(base::Code::kExhausted, "out of memory for a URL");
+  }
+  if (!base.empty() && curl_url_set(handle.get(), CURLUPART_URL, base.c_str(), 0) != CURLUE_OK) {
+    return invalid(base, "malformed URL");
+  }
+  // What a server puts into a Location is often not encoded; what the user gives must be.
+  const unsigned flags = CURLU_NON_SUPPORT_SCHEME | (base.empty() ? 0U : CURLU_URLENCODE);
+  const CURLUcode problem =
+      curl_url_set(handle.get(), CURLUPART_URL, std::string(text).c_str(), flags);
+  if (problem != CURLUE_OK) {
+    return invalid(text, std::string("malformed URL: ") + curl_url_strerror(problem));
+  }
+  return handle;
+}
+
+base::Result<Url> take_apart(const UrlHandle& handle, std::string_view text) {
+  const std::string scheme = base::to_lower(part_of(handle, CURLUPART_SCHEME, 0));
+  if (scheme != "http" && scheme != "https") {
+    return invalid(text, "only http and https can be fetched");
+  }
+  Url url;
+  url.user = part_of(handle, CURLUPART_USER, CURLU_URLDECODE);
+  url.password = part_of(handle, CURLUPART_PASSWORD, CURLU_URLDECODE);
+  const std::string host = base::to_lower(part_of(handle, CURLUPART_HOST, 0));
+  url.origin = scheme + "://" + host + ":" + part_of(handle, CURLUPART_PORT, CURLU_DEFAULT_PORT);
+  for (const CURLUPart part : {CURLUPART_USER, CURLUPART_PASSWORD, CURLUPART_FRAGMENT}) {
+    curl_url_set(handle.get(), part, nullptr, 0);
+  }
+  url.text = part_of(handle, CURLUPART_URL, 0);
+  if (host.empty() || url.text.empty()) {
+    return invalid(text, "malformed URL");
+  }
+  return url;
+}
+
+// host, host:port or [v6]:port; anything else may be a password that holds a '/'.
+bool is_plain_authority(std::string_view authority) {
+  const std::size_t bracket = authority.rfind(']');
+  const std::size_t colon = authority.find(':', bracket == std::string_view::npos ? 0 : bracket);
+  return colon == std::string_view::npos ||
+         authority.substr(colon + 1).find_first_not_of("0123456789") == std::string_view::npos;
+}
+
+}  // namespace
+
+base::Result<Url> parse_url(std::string_view text) {
+  if (text.find('#') != std::string_view::npos) {
+    return invalid(text, "a '#' in a URL must be written as %23");
+  }
+  return take_apart(TRY(open_url({}, text)), text);
+}
+
+base::Result<Url> resolve_redirect(const Url& from, std::string_view location) {
+  Url url = TRY(take_apart(TRY(open_url(from.text, location)), location));
+  url.user.clear();
+  url.password.clear();
+  return url;
+}
+
+std::string printable_url(std::string_view url) {
+  url = url.substr(0, url.find_first_of("?#"));
+  const std::size_t scheme_end = url.find("://");
+  const std::size_t begin = scheme_end == std::string_view::npos ? 0 : scheme_end + 3;
+  const std::string_view scheme = url.substr(0, begin);
+  const std::size_t path_begin = std::min(url.find('/', begin), url.size());
+  std::string_view authority = url.substr(begin, path_begin - begin);
+  authority.remove_prefix(authority.rfind('@') + 1);  // npos + 1 is 0
+  if (!is_plain_authority(authority)) {
+    return base::printable(scheme) + "...";
+  }
+  return base::printable(std::string(scheme).append(authority).append(url.substr(path_begin)),
+                         kPrintedLimit);
+}
+
+}  // namespace weighbridge::net

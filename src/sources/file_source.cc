@@ -1,0 +1,237 @@
+#include "sources/file_source.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/text.h"
+#include "formats/seal.h"
+
+namespace weighbridge::sources {
+namespace {
+
+using base::Call;
+using base::Code;
+using base::Error;
+using base::Result;
+
+// What one read() asks the kernel for: small enough to be hashed while it is still in the cache.
+constexpr std::size_t kReadBytes = 256 * 1024;
+constexpr std::size_t kMaxDepth = 64;
+
+model::Validator validator_of(const io::FileInfo& info) {
+  return {fmt::format("{:x}-{:x}-{:x}", info.inode, info.mtime_ns, info.ctime_ns), {}};
+}
+
+// Walks a directory depth first. Confined to one thread.
+class Walk {
+ public:
+  Walk(const Call& call, io::FileSystem& files, std::string root)
+      : call_(call), files_(files), root_(std::move(root)) {}
+
+  Result<Listing> run() {
+    TRY(visit("", 0));
+    const auto by_path = [](const auto& a, const auto& b) { return a.path < b.path; };
+    std::sort(listing_.files.begin(), listing_.files.end(), by_path);
+    std::sort(listing_.refused.begin(), listing_.refused.end(), by_path);
+    return std::move(listing_);
+  }
+
+ private:
+  Result<void> visit(const std::string& directory, std::size_t depth) {
+    TRY(call_.check());
+    if (depth > kMaxDepth) {
+      refuse(directory, fmt::format("nests deeper than {} directories", kMaxDepth));
+      return {};
+    }
+    for (const io::DirectoryEntry& entry : TRY(files_.list(root_ + "/" + directory))) {
+      const std::string path = directory.empty() ? entry.name : directory + "/" + entry.name;
+      if (formats::is_sealable(path)) {
+        TRY(visit_entry(path, entry.kind, depth));
+      }
+    }
+    return {};
+  }
+
+  Result<void> visit_entry(const std::string& path, io::Kind kind, std::size_t depth) {
+    if (!model::is_snapshot_path(path)) {
+      refuse(path,
+             base::is_utf8(path) ? "the name holds characters that are not allowed"
+                                 : "the name is not UTF-8");
+      return {};
+    }
+    if (kind == io::Kind::kDirectory) {
+      return visit(path, depth + 1);
+    }
+    if (kind == io::Kind::kOther) {
+      refuse(path, "neither a regular file nor a directory");
+      return {};
+    }
+    auto info = files_.info(root_ + "/" + path);
+    if (!info.ok() && kind == io::Kind::kLink) {
+      refuse(path, "a link that leads nowhere");
+      return {};
+    }
+    return add(path, TRY(std::move(info)), kind);
+  }
+
+  Result<void> add(const std::string& path, const io::FileInfo& info, io::Kind kind) {
+    if (info.kind != io::Kind::kFile) {
+      refuse(path,
+             kind == io::Kind::kLink && info.kind == io::Kind::kDirectory ? "a link to a directory"
+                                                                          : "not a regular file");
+      return {};
+    }
+    if (listing_.files.size() >= formats::kMaxSealFiles) {
+      return Error(Code::kExhausted,
+                   fmt::format("more than {} files below this directory", formats::kMaxSealFiles))
+          .in_file(root_);
+    }
+    model::File file;
+    file.path = path;
+    file.size = info.size;
+    file.executable = info.executable;
+    file.validator = validator_of(info);
+    listing_.files.push_back(std::move(file));
+    return {};
+  }
+
+  void refuse(const std::string& path, std::string reason) {
+    listing_.refused.push_back({path, std::move(reason)});
+  }
+
+  const Call& call_;
+  io::FileSystem& files_;
+  const std::string root_;
+  Listing listing_;
+};
+
+// Thread-safe: it holds nothing that changes.
+class FileSource final : public Source {
+ public:
+  FileSource(io::FileSystem& files, std::string directory, std::string single)
+      : files_(files), directory_(std::move(directory)), single_(std::move(single)) {}
+
+  Result<std::string> single_file(const Call&) override { return single_; }
+
+  Result<std::optional<std::vector<std::byte>>> seal(const Call& call) override {
+    TRY(call.check());
+    const std::string path = full_path(formats::kSealName);
+    auto bytes = io::read_file(files_, path, formats::kMaxSealBytes);
+    if (!bytes.ok() && bytes.error().code() == Code::kNotFound) {
+      return std::optional<std::vector<std::byte>>();
+    }
+    return std::optional(TRY(std::move(bytes)));
+  }
+
+  Result<std::optional<Listing>> list(const Call& call) override {
+    return std::optional(TRY(Walk(call, files_, directory_).run()));
+  }
+
+  Result<model::File> find(const Call& call, std::string_view path) override {
+    TRY(call.check());
+    const io::FileInfo info = TRY(files_.info(full_path(path)));
+    if (info.kind != io::Kind::kFile) {
+      return Error(Code::kInvalid, "not a regular file").in_file(full_path(path));
+    }
+    model::File file;
+    file.path = std::string(path);
+    file.size = info.size;
+    file.executable = info.executable;
+    file.validator = validator_of(info);
+    return file;
+  }
+
+  Result<void> read(const Call& call,
+                    const model::File& file,
+                    base::Range range,
+                    base::BodySink& sink) override {
+    const std::string path = full_path(file.path);
+    const auto open = TRY(files_.open(path));
+    TRY(unchanged(*open, file, path));
+    std::uint64_t offset = range.begin;
+    while (offset < range.end) {
+      TRY(call.check());
+      std::span<std::byte> window = sink.window();
+      if (window.empty()) {
+        return {};
+      }
+      window = window.first(std::min({window.size(), kReadBytes, range.end - offset}));
+      const std::size_t bytes = TRY(open->read_at(offset, window));
+      if (bytes == 0) {
+        return changed(path, fmt::format("it ends at byte {}, expected {}", offset, file.size));
+      }
+      TRY(sink.landed(bytes));
+      offset += bytes;
+    }
+    return unchanged(*open, file, path);
+  }
+
+  std::string printable(std::string_view path) const override {
+    return base::printable(full_path(path), 4096);
+  }
+
+  std::size_t max_connections() const override { return 4; }
+
+ private:
+  static Error changed(const std::string& path, const std::string& how) {
+    return Error(Code::kConflict, "the file changed while it was being read: " + how)
+        .in_file(path)
+        .with_hint("Load it again once nobody writes to it.");
+  }
+
+  static Result<void> unchanged(io::OpenFile& open,
+                                const model::File& file,
+                                const std::string& path) {
+    const io::FileInfo info = TRY(open.info());
+    if (info.size != file.size) {
+      // A sealed file of another size is not what was sealed, whoever changed it and when.
+      return file.validator.etag.empty()
+                 ? Error(
+                       Code::kCorrupt,
+                       fmt::format("the file has {} bytes, the seal says {}", info.size, file.size))
+                       .in_file(path)
+                 : changed(path, fmt::format("it had {} bytes, now {}", file.size, info.size));
+    }
+    if (!file.validator.etag.empty() && validator_of(info) != file.validator) {
+      return changed(path, "its times or its inode are others");
+    }
+    return {};
+  }
+
+  std::string full_path(std::string_view path) const {
+    return directory_ + "/" + std::string(path);
+  }
+
+  io::FileSystem& files_;
+  const std::string directory_;
+  const std::string single_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Source>> open_file_source(io::FileSystem& files, const model::Ref& ref) {
+  std::string path = ref.location();
+  const io::FileInfo info = TRY(files.info(path));
+  if (info.kind == io::Kind::kOther) {
+    return Error(Code::kInvalid, "neither a regular file nor a directory").in_file(path);
+  }
+  std::string single;
+  if (info.kind == io::Kind::kFile) {
+    const std::size_t slash = path.rfind('/');
+    single = slash == std::string::npos ? path : path.substr(slash + 1);
+    path = slash == std::string::npos ? "." : path.substr(0, std::max<std::size_t>(slash, 1));
+  }
+  if (!single.empty() && !model::is_snapshot_path(single)) {
+    return Error(Code::kInvalid, "the file's name holds characters that are not allowed")
+        .in_file(base::printable(ref.location()));
+  }
+  while (path.size() > 1 && path.ends_with('/')) {
+    path.pop_back();
+  }
+  return std::unique_ptr<Source>(
+      std::make_unique<FileSource>(files, std::move(path), std::move(single)));
+}
+
+}  // namespace weighbridge::sources

@@ -1,0 +1,69 @@
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/body_sink.h"
+#include "base/call.h"
+#include "base/range.h"
+#include "model/ref.h"
+#include "model/snapshot.h"
+
+namespace weighbridge::sources {
+
+// What a source lists: the files it would give, and what stands beside them that it would not.
+struct Listing {
+  struct Refused {
+    std::string path;
+    std::string reason;
+  };
+
+  std::vector<model::File> files;  // in byte order of paths; no digests
+  std::vector<Refused> refused;    // links to directories, devices, names that are not UTF-8, ...
+};
+
+// Where bytes come from: one Ref, opened. Every call is ONE try: it neither retries nor hedges
+// (transfer owns those). Thread-safe; each call blocks its own thread.
+class Source {
+ public:
+  Source() = default;
+  Source(const Source&) = delete;
+  Source& operator=(const Source&) = delete;
+  virtual ~Source() = default;
+
+  // The name of the file if the Ref names one file alone, empty if it names a directory.
+  virtual base::Result<std::string> single_file(const base::Call& call) = 0;
+
+  // The bytes of `weighbridge.seal` beside the files, or nothing if there is none.
+  virtual base::Result<std::optional<std::vector<std::byte>>> seal(const base::Call& call) = 0;
+
+  // All files below a directory, or nothing if this kind of source cannot list.
+  virtual base::Result<std::optional<Listing>> list(const base::Call& call) = 0;
+
+  // Size and validator of the file at `path`. kNotFound, or kDenied where the origin will not say.
+  virtual base::Result<model::File> find(const base::Call& call, std::string_view path) = 0;
+
+  // Bytes `range` of `file`, in order, into `sink`. kUnsupported, with nothing delivered, when the
+  // origin can only send the file from its beginning and the range begins elsewhere; kConflict when
+  // it is no longer the file that `file` describes. Errors carry the file's printable name.
+  virtual base::Result<void> read(const base::Call& call,
+                                  const model::File& file,
+                                  base::Range range,
+                                  base::BodySink& sink) = 0;
+
+  // The file's name as a person would write it: a URL without secrets, or a path.
+  virtual std::string printable(std::string_view path) const = 0;
+
+  // How many reads at once are polite and useful.
+  virtual std::size_t max_connections() const = 0;
+};
+
+// Opens the Source of a Ref; `main` wires one that knows every kind.
+using OpenSource = std::function<base::Result<std::unique_ptr<Source>>(const model::Ref&)>;
+
+}  // namespace weighbridge::sources

@@ -1,0 +1,228 @@
+#include "transfer/file_job.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+
+namespace weighbridge::transfer {
+
+using base::Code;
+using base::Error;
+using base::Result;
+using model::Method;
+using model::Proof;
+using model::Trust;
+
+FileJob::FileJob(const Shared& shared,
+                 const model::File& file,
+                 std::size_t index,
+                 std::string name,
+                 std::span<const Want> wants,
+                 bool peek)
+    : shared_(shared),
+      file_(file),
+      index_(index),
+      name_(std::move(name)),
+      how_(how_to_prove(file, peek)),
+      piece_count_(hash::piece_count(file.size)),
+      landed_(piece_count_) {
+  plan(wants);
+  for (const Pieces& run : pieces_) {
+    missing_ += run.end - run.begin;
+  }
+  unpublished_ = missing_;
+  if (how_ == How::kRoot) {
+    values_.resize(piece_count_);
+  }
+  if (how_ == How::kSha256) {
+    sha256_.emplace();
+  }
+}
+
+FileJob::How FileJob::how_to_prove(const model::File& file, bool peek) {
+  const bool whole_only = hash::piece_count(file.size) > 1;
+  switch (file.method()) {
+    case Method::kPieces:
+      return How::kPieces;
+    case Method::kRoot:
+      return peek && whole_only ? How::kPeek : How::kRoot;
+    case Method::kSha256:
+      return peek && whole_only ? How::kPeek : How::kSha256;
+    case Method::kNothing:
+      break;
+  }
+  return How::kFirstSeen;
+}
+
+void FileJob::plan(std::span<const Want> wants) {
+  if (how_ == How::kRoot || how_ == How::kSha256) {
+    pieces_ = {{0, piece_count_}};
+    return;
+  }
+  for (const Want& want : wants) {
+    const std::uint64_t begin = std::min(want.range.begin / hash::kPieceBytes, piece_count_ - 1);
+    const std::uint64_t last = hash::piece_count(std::min(want.range.end, file_.size));
+    const std::uint64_t end = std::max(last, begin + 1);
+    if (!pieces_.empty() && begin <= pieces_.back().end) {
+      pieces_.back().end = std::max(pieces_.back().end, end);
+    } else {
+      pieces_.push_back({begin, end});
+    }
+  }
+}
+
+base::Range FileJob::range_of(std::uint64_t piece) const {
+  return hash::piece_range(piece, file_.size);
+}
+
+bool FileJob::needs(std::uint64_t piece) const {
+  const auto run = std::partition_point(
+      pieces_.begin(), pieces_.end(), [&](const Pieces& r) { return r.end <= piece; });
+  const bool wanted = run != pieces_.end() && run->begin <= piece;
+  const std::scoped_lock lock(mutex_);
+  return wanted && !landed_[piece];
+}
+
+Result<std::span<std::byte>> FileJob::place(std::uint64_t piece, ScratchPool::Buffer& scratch) {
+  const base::Range range = range_of(piece);
+  if (needs(piece)) {
+    const std::span<std::byte> own = TRY(shared_.sink.place(file_, range));
+    if (!own.empty()) {
+      return own;
+    }
+  }
+  if (!scratch) {
+    scratch = shared_.scratch.take();
+  }
+  return scratch.bytes().first(range.size());
+}
+
+Error FileJob::mismatch(std::string_view what, std::string_view expected, std::string_view found) {
+  return Error(Code::kCorrupt, fmt::format("{}: expected {}, found {}", what, expected, found))
+      .in_file(name_);
+}
+
+Result<void> FileJob::check_piece(std::uint64_t piece, const hash::ChainingValue& value) {
+  if (how_ == How::kPieces) {
+    const hash::ChainingValue& expected =
+        is_single_piece() ? hash::ChainingValue{file_.root->bytes} : file_.pieces[piece];
+    if (value != expected) {
+      const base::Range range = range_of(piece);
+      return mismatch(fmt::format("bytes {}-{} are not what was sealed (BLAKE3 of the piece)",
+                                  range.begin,
+                                  range.end),
+                      expected.hex(),
+                      value.hex())
+          .at(range.begin);
+    }
+    return {};
+  }
+  // What can be proved only as a whole is held to what a peek saw, or an earlier read.
+  return shared_.first_seen.hold(name_, file_, piece, value);
+}
+
+Result<void> FileJob::landed(std::uint64_t piece,
+                             std::span<const std::byte> bytes,
+                             const hash::ChainingValue& value,
+                             ScratchPool::Buffer scratch) {
+  TRY(check_piece(piece, value));
+  TRY(shared_.sink.landed(file_, range_of(piece), bytes));
+  std::uint64_t missing = 0;
+  {
+    const std::scoped_lock lock(mutex_);
+    landed_[piece] = true;
+    missing = --missing_;
+    if (how_ == How::kRoot) {
+      values_[piece] = value;
+    }
+  }
+  switch (how_) {
+    case How::kPieces:
+      return publish(piece, {file_.trust, Method::kPieces});
+    case How::kFirstSeen:
+      return publish(piece, {Trust::kFirstSeen, Method::kPieces});
+    case How::kPeek:
+      return publish(piece, {Trust::kNone, Method::kNothing});
+    case How::kRoot:
+      return missing == 0 ? check_root() : Result<void>();
+    case How::kSha256:
+      return hash_in_order(piece, bytes, std::move(scratch));
+  }
+  return {};
+}
+
+Result<void> FileJob::check_root() {
+  const hash::Root found =
+      is_single_piece() ? hash::Root{values_.front().bytes} : hash::merge_pieces(values_);
+  if (found != *file_.root) {
+    return mismatch(
+        "the file is not the one that was named (BLAKE3)", file_.root->hex(), found.hex());
+  }
+  return publish_all({file_.trust, Method::kRoot});
+}
+
+// One thread at a time hashes; a thread that lands a piece meanwhile leaves it for that one.
+Result<void> FileJob::hash_in_order(std::uint64_t piece,
+                                    std::span<const std::byte> bytes,
+                                    ScratchPool::Buffer scratch) {
+  std::unique_lock lock(mutex_);
+  waiting_.emplace(piece, Waiting{bytes, std::move(scratch)});
+  if (hashing_) {
+    return {};
+  }
+  hashing_ = true;
+  for (auto next = waiting_.find(cursor_); next != waiting_.end() && !given_up_;
+       next = waiting_.find(cursor_)) {
+    const Waiting taken = std::move(next->second);
+    waiting_.erase(next);
+    lock.unlock();
+    sha256_->update(taken.bytes);
+    shared_.hashed(*this);
+    lock.lock();
+    ++cursor_;
+  }
+  hashing_ = false;
+  const bool complete = cursor_ == piece_count_ && !given_up_;
+  lock.unlock();
+  return complete ? check_sha256(sha256_->finish()) : Result<void>();
+}
+
+Result<void> FileJob::check_sha256(const hash::Sha256Digest& found) {
+  if (found != *file_.sha256) {
+    return mismatch(
+        "the file is not the one that was named (SHA-256)", file_.sha256->hex(), found.hex());
+  }
+  return publish_all({file_.trust, Method::kSha256});
+}
+
+Result<void> FileJob::publish(std::uint64_t piece, Proof proof) {
+  shared_.progress.proved_bytes += range_of(piece).size();
+  TRY(shared_.sink.publish(file_, range_of(piece), proof));
+  const std::scoped_lock lock(mutex_);
+  complete_ = --unpublished_ == 0;
+  return {};
+}
+
+Result<void> FileJob::publish_all(Proof proof) {
+  for (std::uint64_t piece = 0; piece < piece_count_; ++piece) {
+    TRY(publish(piece, proof));
+  }
+  return {};
+}
+
+void FileJob::give_up() {
+  std::map<std::uint64_t, Waiting> dropped;
+  {
+    const std::scoped_lock lock(mutex_);
+    if (given_up_.exchange(true)) {
+      return;
+    }
+    dropped.swap(waiting_);
+  }
+  if (how_ == How::kRoot || how_ == How::kSha256) {
+    shared_.first_seen.forget(name_);  // what was held may be the wrong bytes
+  }
+}
+
+}  // namespace weighbridge::transfer

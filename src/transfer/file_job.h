@@ -1,0 +1,135 @@
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "hash/digest.h"
+#include "hash/hash_tree.h"
+#include "hash/sha256.h"
+#include "model/proof.h"
+#include "model/snapshot.h"
+#include "transfer/first_seen.h"
+#include "transfer/scratch.h"
+#include "transfer/sink.h"
+#include "transfer/transfer.h"
+
+namespace weighbridge::transfer {
+
+// A run of pieces [begin, end).
+struct Pieces {
+  std::uint64_t begin = 0;
+  std::uint64_t end = 0;
+};
+
+// One file of a run: which pieces it needs, and the proof of what lands. Thread-safe: pieces are
+// delivered by many threads, each piece by one at a time.
+class FileJob {
+ public:
+  // What all jobs of a run share; borrowed from it.
+  struct Shared {
+    Sink& sink;
+    FirstSeen& first_seen;
+    ScratchPool& scratch;
+    Progress& progress;
+    // Told when a piece of a SHA-256-only file has been hashed: the window moves on.
+    std::function<void(const FileJob&)> hashed;
+  };
+
+  FileJob(const Shared& shared,
+          const model::File& file,
+          std::size_t index,
+          std::string name,
+          std::span<const Want> wants,  // of this file, in order of their ranges
+          bool peek);
+
+  const model::File& file() const { return file_; }
+
+  std::size_t index() const { return index_; }
+
+  // Printable, for errors.
+  const std::string& name() const { return name_; }
+
+  // The pieces to fetch, in order: those wanted, or all where only the whole file can be proved.
+  std::span<const Pieces> pieces() const { return pieces_; }
+
+  // Only the SHA-256 is known: pieces are hashed in order and wait in memory until it is their
+  // turn.
+  bool in_order() const { return how_ == How::kSha256; }
+
+  // Wanted and not landed yet.
+  bool needs(std::uint64_t piece) const;
+
+  // Where the next piece is received: the sink's own place, or `scratch`, taken here.
+  base::Result<std::span<std::byte>> place(std::uint64_t piece, ScratchPool::Buffer& scratch);
+
+  // The whole piece stands in `bytes` with this value (a file's single piece: its root). Proves it
+  // as far as it can be proved now, and publishes what is proved.
+  // kCorrupt: it is not what it must be. It may be fetched again if needs() still says so; if not,
+  // it was the proof of the whole file that did not hold.
+  base::Result<void> landed(std::uint64_t piece,
+                            std::span<const std::byte> bytes,
+                            const hash::ChainingValue& value,
+                            ScratchPool::Buffer scratch);
+
+  // Nothing more of this file is wanted: pieces that wait for their turn are dropped.
+  void give_up();
+
+  bool given_up() const { return given_up_; }
+
+  // Everything it needs is proved and published.
+  bool complete() const { return complete_; }
+
+ private:
+  enum class How : std::uint8_t { kPieces, kRoot, kSha256, kFirstSeen, kPeek };
+
+  struct Waiting {
+    std::span<const std::byte> bytes;
+    ScratchPool::Buffer scratch;
+  };
+
+  static How how_to_prove(const model::File& file, bool peek);
+  void plan(std::span<const Want> wants);
+
+  bool is_single_piece() const { return piece_count_ == 1; }
+
+  base::Range range_of(std::uint64_t piece) const;
+  base::Result<void> check_piece(std::uint64_t piece, const hash::ChainingValue& value);
+  base::Result<void> hash_in_order(std::uint64_t piece,
+                                   std::span<const std::byte> bytes,
+                                   ScratchPool::Buffer scratch);
+  base::Result<void> check_root();
+  base::Result<void> check_sha256(const hash::Sha256Digest& found);
+  base::Result<void> publish(std::uint64_t piece, model::Proof proof);
+  base::Result<void> publish_all(model::Proof proof);
+  base::Error mismatch(std::string_view what, std::string_view expected, std::string_view found);
+
+  const Shared& shared_;
+  const model::File& file_;
+  const std::size_t index_;
+  const std::string name_;
+  const How how_;
+  const std::uint64_t piece_count_;
+  std::vector<Pieces> pieces_;
+
+  mutable std::mutex mutex_;
+  std::vector<bool> landed_;
+  std::uint64_t missing_ = 0;                 // pieces needed and not landed
+  std::uint64_t unpublished_ = 0;             // pieces needed and not published
+  std::vector<hash::ChainingValue> values_;   // kRoot: of every piece
+  std::map<std::uint64_t, Waiting> waiting_;  // kSha256: landed, not yet hashed
+  std::uint64_t cursor_ = 0;                  // kSha256: the next piece to hash
+  bool hashing_ = false;                      // kSha256: a thread is at it
+  std::atomic<bool> given_up_ = false;
+  std::atomic<bool> complete_ = false;
+  std::optional<hash::Sha256> sha256_;  // kSha256: used by the one thread that has set hashing_
+};
+
+}  // namespace weighbridge::transfer

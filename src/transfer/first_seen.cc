@@ -1,0 +1,57 @@
+#include "transfer/first_seen.h"
+
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "hash/hash_tree.h"
+
+namespace weighbridge::transfer {
+
+base::Result<void> FirstSeen::hold(const std::string& name,
+                                   const model::File& file,
+                                   std::uint64_t piece,
+                                   const hash::ChainingValue& value) {
+  const hash::ChainingValue before = files_.with([&](std::map<std::string, Known>& files) {
+    Known& known = files[name];
+    if (known.size != file.size || known.validator != file.validator) {
+      known = {file.size, file.validator, {}};
+    }
+    return known.pieces.try_emplace(piece, value).first->second;
+  });
+  if (before == value) {
+    return {};
+  }
+  return base::Error(base::Code::kCorrupt,
+                     fmt::format("these bytes are not the ones that came first: expected piece "
+                                 "value {}, found {}",
+                                 before.hex(),
+                                 value.hex()))
+      .in_file(name)
+      .at(hash::piece_range(piece, file.size).begin);
+}
+
+void FirstSeen::forget(const std::string& name) {
+  files_.with([&](std::map<std::string, Known>& files) { files.erase(name); });
+}
+
+std::optional<hash::Root> FirstSeen::root(const std::string& name, const model::File& file) const {
+  return files_.with([&](const std::map<std::string, Known>& files) -> std::optional<hash::Root> {
+    const auto found = files.find(name);
+    if (found == files.end() || found->second.size != file.size ||
+        found->second.validator != file.validator ||
+        found->second.pieces.size() != hash::piece_count(file.size)) {
+      return std::nullopt;
+    }
+    std::vector<hash::ChainingValue> pieces;
+    for (const auto& [piece, value] : found->second.pieces) {
+      pieces.push_back(value);
+    }
+    if (pieces.size() == 1) {
+      return hash::Root{pieces.front().bytes};  // of a single piece the root itself is kept
+    }
+    return hash::merge_pieces(pieces);
+  });
+}
+
+}  // namespace weighbridge::transfer

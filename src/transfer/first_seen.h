@@ -1,0 +1,45 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+
+#include "base/result.h"
+#include "hash/digest.h"
+#include "model/snapshot.h"
+#include "sync/guarded.h"
+
+namespace weighbridge::transfer {
+
+// What this process saw first, piece by piece, and holds later reads to: for files of which nobody
+// says what their bytes are, and for those whose digest can be checked only at the end.
+// Thread-safe.
+class FirstSeen {
+ public:
+  // Remembers the piece, or compares it with what is remembered. kCorrupt if it differs while the
+  // origin says that the file has not changed (or cannot say). A file whose validator or size is
+  // another one is a new revision: what was known of it is forgotten.
+  // `name`: the file's printable name; it says where the bytes come from.
+  base::Result<void> hold(const std::string& name,
+                          const model::File& file,
+                          std::uint64_t piece,
+                          const hash::ChainingValue& value);
+
+  // Drops what is known of the file: its bytes turned out to be wrong.
+  void forget(const std::string& name);
+
+  // The root of the file if every piece of it has been seen.
+  std::optional<hash::Root> root(const std::string& name, const model::File& file) const;
+
+ private:
+  struct Known {
+    std::uint64_t size = 0;
+    model::Validator validator;
+    std::map<std::uint64_t, hash::ChainingValue> pieces;  // only those that came: a size may lie
+  };
+
+  sync::Guarded<std::map<std::string, Known>> files_;
+};
+
+}  // namespace weighbridge::transfer

@@ -1,0 +1,95 @@
+#include "transfer/receiver.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace weighbridge::transfer {
+
+using base::Result;
+
+Receiver::Receiver(FileJob& job, Pieces run, Progress& progress)
+    : job_(job), run_(run), progress_(progress), piece_(run.begin) {}
+
+void Receiver::begin_body(bool from_start_of_file) {
+  begun_ = false;
+  if (from_start_of_file) {
+    piece_ = 0;
+  }
+}
+
+base::Range Receiver::rest() const {
+  const std::uint64_t file_bytes = job_.file().size;
+  return {hash::piece_range(piece_, file_bytes).begin,
+          hash::piece_range(run_.end - 1, file_bytes).end};
+}
+
+std::uint64_t Receiver::piece_bytes() const {
+  return hash::piece_range(piece_, job_.file().size).size();
+}
+
+Result<void> Receiver::begin_piece() {
+  needed_ = job_.needs(piece_);
+  place_ = TRY(job_.place(piece_, scratch_));
+  filled_ = 0;
+  hashed_ = 0;
+  if (needed_) {
+    hasher_.start(piece_);
+  }
+  begun_ = true;
+  return {};
+}
+
+std::span<std::byte> Receiver::window() {
+  if (done() || failure_) {
+    return {};
+  }
+  if (!begun_) {
+    auto begun = begin_piece();
+    if (!begun.ok()) {
+      failure_ = std::move(begun).error();
+      return {};
+    }
+  }
+  return place_.subspan(filled_);
+}
+
+Result<void> Receiver::landed(std::size_t bytes) {
+  filled_ += bytes;
+  progress_.received_bytes += bytes;
+  if (needed_) {
+    // Hashed while it is in the cache, in whole strides, which is how BLAKE3 is fastest.
+    const std::size_t stride = (filled_ - hashed_) / hash::kStrideBytes * hash::kStrideBytes;
+    if (stride > 0) {
+      hasher_.update(place_.subspan(hashed_, stride));
+      hashed_ += stride;
+    }
+  }
+  return filled_ == piece_bytes() ? end_piece() : Result<void>();
+}
+
+Result<void> Receiver::end_piece() {
+  begun_ = false;
+  if (needed_) {
+    hasher_.update(place_.subspan(hashed_, filled_ - hashed_));
+    const bool single = hash::piece_count(job_.file().size) == 1;
+    const hash::ChainingValue value =
+        single ? hash::ChainingValue{hasher_.finish_root().bytes} : hasher_.finish_piece();
+    TRY(job_.landed(piece_, place_.first(filled_), value, std::move(scratch_)));
+  }
+  ++piece_;
+  return {};
+}
+
+Result<void> Receiver::finish_empty() {
+  if (done() || piece_bytes() > 0) {
+    return {};
+  }
+  TRY(begin_piece());
+  return end_piece();
+}
+
+std::optional<base::Error> Receiver::take_failure() {
+  return std::exchange(failure_, {});
+}
+
+}  // namespace weighbridge::transfer

@@ -1,0 +1,59 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+
+#include "base/body_sink.h"
+#include "hash/hash_tree.h"
+#include "transfer/file_job.h"
+
+namespace weighbridge::transfer {
+
+// Receives a run of pieces of one file in one body after the other: each piece into its place,
+// hashed as it comes, handed to the job when it is whole. After a broken body, the next one goes on
+// at next_offset(). Confined to one thread.
+class Receiver final : public base::BodySink {
+ public:
+  Receiver(FileJob& job, Pieces run, Progress& progress);
+
+  // Before each body. A piece that was begun is begun anew.
+  void begin_body(bool from_start_of_file);
+
+  std::span<std::byte> window() override;
+  base::Result<void> landed(std::size_t bytes) override;
+
+  // What a body must deliver from now on.
+  base::Range rest() const;
+
+  // The first piece that has not been handed to the job.
+  std::uint64_t piece() const { return piece_; }
+
+  bool done() const { return piece_ >= run_.end; }
+
+  // Ends a run whose last piece has no bytes (an empty file).
+  base::Result<void> finish_empty();
+  // Why window() had to be empty, if it was for an error.
+  std::optional<base::Error> take_failure();
+
+ private:
+  base::Result<void> begin_piece();
+  base::Result<void> end_piece();
+  std::uint64_t piece_bytes() const;
+
+  FileJob& job_;
+  const Pieces run_;
+  Progress& progress_;
+  hash::PieceHasher hasher_;
+  std::uint64_t piece_;
+  bool begun_ = false;
+  bool needed_ = false;  // a stream passes over pieces that nobody wants
+  std::span<std::byte> place_;
+  ScratchPool::Buffer scratch_;
+  std::size_t filled_ = 0;
+  std::size_t hashed_ = 0;
+  std::optional<base::Error> failure_;
+};
+
+}  // namespace weighbridge::transfer

@@ -1,0 +1,96 @@
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <random>
+#include <span>
+#include <vector>
+
+#include "base/call.h"
+#include "base/range.h"
+#include "hash/hash_tree.h"
+#include "model/snapshot.h"
+#include "sources/source.h"
+#include "transfer/first_seen.h"
+#include "transfer/sink.h"
+
+namespace weighbridge::transfer {
+
+// Bytes wanted of one file of a Snapshot. The engine fetches whole pieces: wants that share a piece
+// cost one request, and a gap of a whole piece is not fetched.
+struct Want {
+  std::size_t file = 0;  // index into Snapshot::files
+  base::Range range;
+};
+
+// How far a run is, for whoever draws it. Thread-safe: read at any time.
+struct Progress {
+  std::atomic<std::uint64_t> wanted_bytes = 0;
+  std::atomic<std::uint64_t> received_bytes = 0;  // from the source, fetched again included
+  std::atomic<std::uint64_t> proved_bytes = 0;
+};
+
+struct FileFailure {
+  std::size_t file = 0;
+  base::Error error;
+};
+
+struct Report {
+  std::uint64_t requests = 0;
+  std::uint64_t retries = 0;
+  std::uint64_t received_bytes = 0;
+  // Empty after a success. With keep_going: one a file that failed.
+  std::vector<FileFailure> failures;
+};
+
+struct RunOptions {
+  // A look before the proof, for planning only: files that can be proved only as a whole give the
+  // wanted pieces at once with Trust::kNone. What is read later is held to them.
+  bool peek = false;
+  // A file that fails does not end the others; run() then succeeds and the report has the failures.
+  bool keep_going = false;
+};
+
+// The one engine: wanted ranges from a Source into a Sink, many at once, each piece hashed by the
+// thread that receives it and published only when its proof holds. It alone retries:
+// - an error that may pass (Code's table) up to kTries times in a row without a new piece, with
+//   full jitter and no sooner than Retry-After;
+// - a piece that fails its proof, or an answer that breaks the protocol, kProofTries times.
+// How files are proved: with pieces, each as it lands; with a root, in any order, once all have
+// come; with a SHA-256, in order inside a window of kWindowBytes; with nothing, by FirstSeen.
+// Thread-safe: concurrent runs share FirstSeen and nothing else.
+class Transfer {
+ public:
+  // What is fetched and proved at once, so what the smallest look costs.
+  static constexpr std::uint64_t kPieceBytes = hash::kPieceBytes;
+  static constexpr unsigned kTries = 10;
+  static constexpr std::size_t kProofTries = 3;
+  static constexpr std::uint64_t kRequestBytes = 4 * 1024 * 1024;
+  // Bytes of SHA-256-only files that are requested and not yet hashed, over all files of a run.
+  static constexpr std::uint64_t kWindowBytes = 64 * 1024 * 1024;
+  // A larger file is refused: a size from outside must not size anything of ours.
+  static constexpr std::uint64_t kMaxFileBytes = 4ULL * 1024 * 1024 * 1024 * 1024;
+
+  // `seed`: of the jitter.
+  explicit Transfer(FirstSeen& first_seen, std::uint64_t seed = std::random_device{}())
+      : first_seen_(first_seen), seed_(seed) {}
+
+  // Returns when every want is published or the first error has stopped everything; nobody touches
+  // the sink afterwards. Errors name the file, the range, the digests expected and found.
+  base::Result<Report> run(const base::Call& call,
+                           sources::Source& source,
+                           const model::Snapshot& snapshot,
+                           std::span<const Want> wants,
+                           Sink& sink,
+                           Progress& progress,
+                           RunOptions options = {});
+
+  FirstSeen& first_seen() { return first_seen_; }
+
+ private:
+  FirstSeen& first_seen_;
+  std::atomic<std::uint64_t> seed_;
+};
+
+}  // namespace weighbridge::transfer

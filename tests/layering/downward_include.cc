@@ -1,0 +1,2 @@
+// Compiled with what `base` may see: this must pass.
+#include "base/result.h"
