@@ -15,6 +15,7 @@ weighbridge:
 # Seals a real model, serves it, loads it, and shows each kind of damage caught.
 demo: weighbridge
 	tools/setup test
+	cmake --build --preset release --target fault_server -j $(JOBS)
 	tools/demo
 
 # Every test, tools/check among them. The counts stand in the closing lines.

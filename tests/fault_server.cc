@@ -50,7 +50,9 @@ class Flips {
     if (!offset || path.empty()) {
       return false;
     }
-    path.insert(0, path.front() == '/' ? "" : "/");
+    if (path.front() != '/') {
+      path.insert(path.begin(), '/');
+    }
     by_path_.with([&](ByPath& flips) { flips[path].emplace_back(*offset, kAllBits); });
     return true;
   }

@@ -1,0 +1,105 @@
+#include "cli/progress.h"
+
+#include <semaphore>
+#include <string>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/units.h"
+#include "sync/guarded.h"
+#include "testing/manual_clock.h"
+
+namespace weighbridge::cli {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+using ::testing::StartsWith;
+
+// Thread-safe: the display writes from a thread of its own.
+class Recorder final : public Output {
+ public:
+  explicit Recorder(std::size_t columns) : columns_(columns) {}
+
+  base::Result<void> write(std::string_view text) override {
+    texts_.with([&](auto& texts) { texts.emplace_back(text); });
+    written_.release();
+    return {};
+  }
+
+  std::size_t columns() const override { return columns_; }
+
+  // Returns after one more write.
+  void await_write() { written_.acquire(); }
+
+  std::vector<std::string> texts() const {
+    return texts_.with([](const auto& texts) { return texts; });
+  }
+
+ private:
+  const std::size_t columns_;
+  sync::Guarded<std::vector<std::string>> texts_;
+  std::counting_semaphore<> written_{0};
+};
+
+ProgressSample quarter() {
+  return {64 * base::kMiB, 256 * base::kMiB, std::chrono::seconds(2)};
+}
+
+// What a display writes in one interval, with a quarter of the bytes done.
+std::vector<std::string> shown(std::size_t columns, base::Duration interval, Style style) {
+  testing::ManualClock clock;
+  transfer::Progress progress;
+  progress.wanted_bytes = 256 * base::kMiB;
+  progress.received_bytes = 64 * base::kMiB;
+  Recorder err(columns);
+  {
+    const ProgressDisplay display(clock, "loading", progress, err, style);
+    if (!style.json && !style.quiet) {
+      clock.await_waiters(1);
+      clock.advance(interval);
+      err.await_write();
+    }
+  }
+  return err.texts();
+}
+
+TEST(ProgressLine, SaysHowMuchHowFastAndHowLongStill) {
+  EXPECT_EQ(progress_line("loading", quarter()),
+            "loading: 64.0 MiB of 256 MiB, 32.0 MiB/s, 0:06 left");
+}
+
+TEST(ProgressLine, PromisesNothingBeforeTheFirstByte) {
+  EXPECT_EQ(progress_line("loading", {0, 0, {}}), "loading: 0 B of 0 B");
+}
+
+TEST(ProgressBar, FillsWithTheBytesAndNeverBreaksTheLine) {
+  EXPECT_THAT(progress_bar("loading", quarter(), 200),
+              StartsWith("[##########..............................] loading: "));
+  for (std::size_t columns = 1; columns < 120; ++columns) {
+    EXPECT_LE(progress_bar("loading", quarter(), columns).size(), columns);
+  }
+}
+
+TEST(ProgressDisplay, RedrawsInPlaceOnATerminalAndWipesItselfAway) {
+  EXPECT_THAT(shown(80, ProgressDisplay::kBarInterval, {}),
+              ElementsAre(HasSubstr("\r\x1b[K["), "\r\x1b[K"));
+}
+
+TEST(ProgressDisplay, WritesPlainLinesElsewhereAndWipesNothing) {
+  const auto lines = shown(0, ProgressDisplay::kLineInterval, {});
+  ASSERT_THAT(lines, SizeIs(1));
+  EXPECT_EQ(lines[0], "loading: 64.0 MiB of 256 MiB, 12.8 MiB/s, 0:15 left\n");
+}
+
+TEST(ProgressDisplay, IsSilentWithQuietAndWithJson) {
+  EXPECT_THAT(shown(80, ProgressDisplay::kBarInterval, {.json = false, .quiet = true}), IsEmpty());
+  EXPECT_THAT(shown(80, ProgressDisplay::kBarInterval, {.json = true, .quiet = false}), IsEmpty());
+}
+
+}  // namespace
+}  // namespace weighbridge::cli
