@@ -5,7 +5,7 @@ find_package(Python3 REQUIRED COMPONENTS Interpreter)
 add_test(NAME check.tree COMMAND ${PROJECT_SOURCE_DIR}/tools/check)
 add_test(NAME check.checker
          COMMAND ${Python3_EXECUTABLE} ${PROJECT_SOURCE_DIR}/tests/check_test.py)
-set_tests_properties(check.tree check.checker PROPERTIES TIMEOUT 60)
+set_tests_properties(check.tree check.checker PROPERTIES TIMEOUT 300)
 
 # A planted upward include must fail to compile, and for that reason: the files are compiled with
 # the include directories of `base`, and the compiler's own message is looked for. The twin without

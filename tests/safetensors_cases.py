@@ -241,9 +241,11 @@ def covers():
 
 def metadata():
     with_metadata = lambda text: good(f'"__metadata__":{text}', tensor())
+    keys = lambda count: "{" + ",".join(f'"{i}":""' for i in range(count)) + "}"
     return made(ACCEPT, [
         ("metadata of nothing", with_metadata("{}"), 4),
         ("metadata of strings", with_metadata('{"format":"pt","":"\\u00e9\\n"}'), 4),
+        ("metadata of 65536 keys", with_metadata(keys(65536)), 4),
         ("metadata at the end", good(tensor(), '"__metadata__":{"a":"b"}'), 4),
         ("metadata written with an escape", good(r'"\u005f_metadata__":{"a":"b"}', tensor()), 4),
     ]) + made(REFUSE, [
@@ -254,6 +256,8 @@ def metadata():
         ("metadata of null", with_metadata('{"a":null}'), 4),
         ("metadata of an object", with_metadata('{"a":{}}'), 4),
         ("metadata twice", good('"__metadata__":{}', '"__metadata__":{}', tensor()), 4),
+    ]) + made("metadata-keys", [
+        ("metadata of 65537 keys", with_metadata(keys(65537)), 4),
     ]) + made("null-metadata", [("metadata null", with_metadata("null"), 4)]) + made(
         "duplicate-metadata", [("metadata key twice", with_metadata('{"a":"b","a":"b"}'), 4)])
 

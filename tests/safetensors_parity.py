@@ -38,6 +38,7 @@ DEVIATIONS = {
     "dtype-as-object": r"tensor '.*': dtype: expected a string, found an object$",
     "dimensions": r"tensor '.*': shape: more than 64 dimensions$",
     "name-length": r"a name of \d+ bytes, at most 4096 are allowed$",
+    "metadata-keys": r"__metadata__: more than 65536 keys$",
     "tiny-number": r"tensor '.*': a number that a double does not hold: ",
 }
 

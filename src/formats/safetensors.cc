@@ -196,6 +196,9 @@ Result<Stated> read_tensor(JsonCursor& json, std::string name, std::uint64_t nam
 Result<std::map<std::string, std::string>> read_metadata(JsonCursor& json) {
   std::map<std::string, std::string> metadata;
   TRY(json.each_member([&](std::string key, std::uint64_t offset) -> Result<void> {
+    if (metadata.size() == kMaxSafetensorsMetadata) {
+      return corrupt(offset, fmt::format("more than {} keys", kMaxSafetensorsMetadata));
+    }
     std::string value = TRY(json.string());
     const auto [at, added] = metadata.try_emplace(std::move(key), std::move(value));
     if (!added) {

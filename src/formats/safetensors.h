@@ -17,6 +17,7 @@ namespace weighbridge::formats {
 // safetensors, bytes to tables; no I/O. (docs/formats/safetensors.md)
 inline constexpr std::uint64_t kSafetensorsPrefixBytes = 8;
 inline constexpr std::uint64_t kMaxSafetensorsHeaderBytes = 100'000'000;
+inline constexpr std::size_t kMaxSafetensorsMetadata = 65'536;  // keys
 inline constexpr std::size_t kMaxTensorDimensions = 64;
 inline constexpr std::size_t kMaxTensorNameBytes = 4096;
 

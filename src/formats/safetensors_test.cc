@@ -1,7 +1,10 @@
 #include "formats/safetensors.h"
 
-#include <cstring>
-#include <numeric>
+#include <cstddef>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>
@@ -13,7 +16,6 @@ namespace {
 using base::Code;
 using base::Range;
 using base::Result;
-using testing::HasSubstr;
 
 std::span<const std::byte> bytes_of(std::string_view text) {
   return std::as_bytes(std::span(text.data(), text.size()));
@@ -79,7 +81,7 @@ TEST(Safetensors, what_the_format_allows_is_accepted) {
   for (int i = 1; i < 64; ++i) {
     ones += ",1";
   }
-  const Good cases[] = {
+  const std::vector<Good> cases = {
       {"no tensors", "{}", 0, 0},
       {"white space inside",
        "{ \n\"a\" :\t{\"dtype\":\"U8\", \"shape\": [ 1 ],\r\n"
@@ -161,7 +163,7 @@ void expect_refused(const Bad& bad) {
 }
 
 TEST(Safetensors, a_header_that_is_not_the_json_of_the_format_is_refused_at_its_place) {
-  const Bad cases[] = {
+  const std::vector<Bad> cases = {
       {"empty", "@", 0, "the header does not begin with '{'"},
       {"leading space", "@ {}", 0, "the header does not begin with '{'"},
       {"byte order mark", "@\xEF\xBB\xBF{}", 0, "the header does not begin with '{'"},
@@ -216,7 +218,7 @@ std::string with_member(std::string_view member) {
 }
 
 TEST(Safetensors, a_tensor_whose_members_are_not_the_three_is_refused_by_name_and_place) {
-  const Bad cases[] = {
+  const std::vector<Bad> cases = {
       {"null", R"({"a":@null})", 0, "tensor 'a': expected an object, found null"},
       {"array", R"({"a":@["U8",[1],[0,1]]})", 1, "tensor 'a': expected an object, found an array"},
       {"no dtype",
@@ -262,7 +264,7 @@ TEST(Safetensors, a_shape_that_is_not_one_is_refused_by_name_and_place) {
   for (int i = 1; i < 64; ++i) {
     many += ",1";
   }
-  const Bad cases[] = {
+  const std::vector<Bad> cases = {
       {"shape null",
        R"({"a":{"dtype":"U8","shape":@null,"data_offsets":[0,1]}})",
        1,
@@ -302,7 +304,7 @@ TEST(Safetensors, a_shape_that_is_not_one_is_refused_by_name_and_place) {
 }
 
 TEST(Safetensors, offsets_that_do_not_fit_their_tensor_are_refused_by_name_and_place) {
-  const Bad cases[] = {
+  const std::vector<Bad> cases = {
       {"one offset",
        "{" + tensor("a", "U8", "[1]", "@[0]") + "}",
        1,
@@ -347,7 +349,7 @@ TEST(Safetensors, offsets_that_do_not_fit_their_tensor_are_refused_by_name_and_p
 
 TEST(Safetensors, a_name_or_another_member_without_bound_or_sense_is_refused_by_name_and_place) {
   const std::string deep = std::string(125, '[') + "@" + std::string("[]") + std::string(125, ']');
-  const Bad cases[] = {
+  const std::vector<Bad> cases = {
       {"name too long",
        "{@" + tensor(std::string(4097, 'n'), "U8", "[1]", "[0,1]") + "}",
        1,
@@ -382,9 +384,24 @@ TEST(Safetensors, a_name_or_another_member_without_bound_or_sense_is_refused_by_
   }
 }
 
+std::string with_metadata_keys(std::size_t count) {
+  std::string pairs;
+  for (std::size_t i = 0; i < count; ++i) {
+    pairs += fmt::format(R"({}"{}":"")", i == 0 ? "" : ",", i);
+  }
+  return R"({"__metadata__":{)" + pairs + "}}";
+}
+
+TEST(Safetensors, metadata_of_more_keys_than_the_limit_is_refused) {
+  EXPECT_TRUE(parse_file(file_of(with_metadata_keys(kMaxSafetensorsMetadata), 0)).ok());
+  const auto table = parse_file(file_of(with_metadata_keys(kMaxSafetensorsMetadata + 1), 0));
+  ASSERT_FALSE(table.ok());
+  EXPECT_EQ(table.error().message(), "__metadata__: more than 65536 keys");
+}
+
 TEST(Safetensors, tensors_that_do_not_cover_the_data_are_refused_by_name_and_place) {
   const std::string a = tensor("a", "U8", "[4]", "[0,4]");
-  const Bad cases[] = {
+  const std::vector<Bad> cases = {
       {"name twice",
        "{" + a + ",@" + tensor("a", "U8", "[4]", "[4,8]") + "}",
        8,

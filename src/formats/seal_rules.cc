@@ -19,7 +19,7 @@ using base::Error;
 using base::Result;
 
 Error broken(std::string_view path, std::string_view problem) {
-  return Error(Code::kInvalid, fmt::format("\"{}\" {}", base::printable(path), problem));
+  return {Code::kInvalid, fmt::format("\"{}\" {}", base::printable(path), problem)};
 }
 
 Result<void> check_pieces(const SealedFile& file) {

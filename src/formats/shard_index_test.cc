@@ -1,3 +1,8 @@
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -45,7 +50,7 @@ struct Bad {
 };
 
 TEST(ShardIndex, what_is_not_an_index_is_refused_at_its_place) {
-  const Bad cases[] = {
+  const std::vector<Bad> cases = {
       {"empty", "@", "expected an object, found the end of the text"},
       {"array", " @[]", "expected an object, found an array"},
       {"no map", "@{}", "weight_map is missing"},

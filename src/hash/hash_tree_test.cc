@@ -1,18 +1,18 @@
 #include "hash/hash_tree.h"
 
 #include <algorithm>
+#include <array>
 #include <cstdio>
-#include <filesystem>
 #include <fstream>
 #include <random>
 #include <string>
 #include <thread>
 #include <vector>
 
-#include <stdlib.h>
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include "testing/scratch_directory.h"
 
 namespace weighbridge::hash {
 namespace {
@@ -26,34 +26,15 @@ Bytes random_bytes(std::size_t count, std::uint64_t seed) {
   return bytes;
 }
 
-// A directory that lives as long as the test.
-class ScratchDirectory {
- public:
-  ScratchDirectory() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "wb-hash-XXXXXX").string();
-    path_ = ::mkdtemp(pattern.data());
-  }
-
-  ScratchDirectory(const ScratchDirectory&) = delete;
-  ScratchDirectory& operator=(const ScratchDirectory&) = delete;
-
-  ~ScratchDirectory() { std::filesystem::remove_all(path_); }
-
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
-
 // What the official program prints for files that hold the first `sizes[i]` of `bytes`.
 std::vector<std::string> b3sum(const Bytes& bytes, const std::vector<std::size_t>& sizes) {
-  const ScratchDirectory scratch;
+  const testing::ScratchDirectory scratch;
   std::string command = "b3sum --no-names --num-threads 1";
   for (std::size_t i = 0; i < sizes.size(); ++i) {
-    const std::filesystem::path path = scratch.path() / std::to_string(i);
+    const std::string path = scratch / std::to_string(i);
     std::ofstream(path, std::ios::binary)
         .write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(sizes[i]));
-    command += " " + path.string();
+    command += " " + path;
   }
   std::vector<std::string> printed;
   FILE* const pipe = ::popen(command.c_str(), "r");
@@ -201,7 +182,7 @@ TEST(HashTree, PiecesCoverTheFileWithoutGap) {
 }
 
 TEST(HashTreeDeathTest, MisuseOfAPieceHasherIsADefect) {
-  testing::FLAGS_gtest_death_test_style = "threadsafe";
+  ::testing::FLAGS_gtest_death_test_style = "threadsafe";
   const Bytes bytes(kPieceBytes + 1);
   PieceHasher hasher;
   hasher.start(0);

@@ -57,9 +57,12 @@ class Selector {
       return std::optional<std::size_t>();
     }
     auto found = transfer::find(call_, source_, path);
-    const bool absent = !found.ok() && (found.error().code() == Code::kNotFound ||
-                                        found.error().code() == Code::kDenied);
-    if (absent) {
+    if (!found.ok() && found.error().code() == Code::kNotFound) {
+      return std::optional<std::size_t>();
+    }
+    if (!found.ok() && found.error().code() == Code::kDenied) {
+      // Buckets that must not be listed answer so for what is not there.
+      denied_ = std::move(found).error();
       return std::optional<std::size_t>();
     }
     return std::optional(insert(TRY(std::move(found))));
@@ -133,6 +136,9 @@ class Selector {
   Error nothing_found() const {
     const std::string looked =
         fmt::format("no tensors here: neither {} nor {}", formats::kShardIndexName, kSingleName);
+    if (denied_) {
+      return denied_->copy().context(looked);
+    }
     if (!snapshot_.listed) {
       return Error(Code::kNotFound, looked + ", and files cannot be listed here")
           .in_file(snapshot_.origin)
@@ -155,6 +161,7 @@ class Selector {
   transfer::Transfer& transfer_;
   sources::Source& source_;
   model::Snapshot& snapshot_;
+  std::optional<Error> denied_;  // the last answer that would not say whether a file is there
 };
 
 }  // namespace

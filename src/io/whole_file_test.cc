@@ -33,8 +33,11 @@ class Disk {
   }
 
   std::string target() {
-    const auto bytes = read_file(*real_, target_, 1 << 20).value();
-    return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+    const auto bytes = read_file(*real_, target_, 1 << 20);
+    if (!bytes.ok()) {
+      return "absent";
+    }
+    return {reinterpret_cast<const char*>(bytes->data()), bytes->size()};
   }
 
   std::size_t names() { return real_->list(scratch_.path()).value().size(); }

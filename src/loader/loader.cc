@@ -241,6 +241,14 @@ std::optional<hash::Root> RunningLoader::content_id() const {
 
 Loader::~Loader() = default;
 
+Result<std::vector<Tensor>> Loader::all(const Call& call) {
+  std::vector<Tensor> tensors;
+  while (auto tensor = TRY(next(call))) {
+    tensors.push_back(std::move(*tensor));
+  }
+  return tensors;
+}
+
 Result<std::unique_ptr<Loader>> Loader::open(const Call& call,
                                              sources::Source& source,
                                              transfer::Transfer& transfer,

@@ -62,6 +62,9 @@ class Loader {
   // those that were proved, then the error, again and again.
   virtual base::Result<std::optional<Tensor>> next(const base::Call& call) = 0;
 
+  // All tensors that have not been taken yet, at once. Waits for the last; an error hands over none.
+  base::Result<std::vector<Tensor>> all(const base::Call& call);
+
   // After next() has given nothing.
   virtual LoadReport report() const = 0;
 

@@ -57,15 +57,12 @@ class LoaderTest : public ::testing::Test {
                                              const std::string& pin = "") {
     auto loader = TRY(open(std::move(options), pin));
     std::map<std::string, Tensor> tensors;
-    for (;;) {
-      auto tensor = TRY(loader->next(call_));
-      if (!tensor) {
-        report_ = loader->report();
-        return tensors;
-      }
-      EXPECT_TRUE(std::ranges::equal(tensor->bytes, expected_.at(tensor->name))) << tensor->name;
-      EXPECT_TRUE(tensors.emplace(tensor->name, *tensor).second) << "handed over twice";
+    for (Tensor& tensor : TRY(loader->all(call_))) {
+      EXPECT_TRUE(std::ranges::equal(tensor.bytes, expected_.at(tensor.name))) << tensor.name;
+      EXPECT_TRUE(tensors.emplace(tensor.name, tensor).second) << "handed over twice";
     }
+    report_ = loader->report();
+    return tensors;
   }
 
   testing::ManualClock clock_{testing::ManualClock::Waits::kJumpToTheirEnd};

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "base/text.h"
+#include "base/units.h"
 
 namespace weighbridge::model {
 namespace {
@@ -16,7 +17,7 @@ using base::Code;
 using base::Error;
 using base::Result;
 
-constexpr std::size_t kMaxRefBytes = 8 * 1024;
+constexpr std::size_t kMaxRefBytes = 8 * base::kKiB;
 constexpr std::string_view kSha256Pin = "sha256=";
 constexpr std::string_view kBlake3Pin = "blake3=";
 

@@ -10,7 +10,9 @@ namespace {
 
 using base::Code;
 
-const std::string kHex = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+std::string hex() {
+  return "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+}
 
 struct Accepted {
   std::string text;
@@ -96,16 +98,16 @@ INSTANTIATE_TEST_SUITE_P(
     Pinned,
     AcceptedRef,
     testing::Values(
-        Accepted{"./a#sha256=" + kHex, Scheme::kFile, "./a", ""},
-        Accepted{"a#b#blake3=" + kHex, Scheme::kFile, "a#b", ""},
-        Accepted{"a:b#blake3=" + kHex, Scheme::kName, "a:b", ""},
-        Accepted{"file:///a%20b#blake3=" + kHex, Scheme::kFile, "/a b", ""},
-        Accepted{"http://host/a/#sha256=" + kHex, Scheme::kHttp, "http://host/a/", ""},
-        Accepted{"http://me:pw@host/a?x=y#sha256=" + kHex,
+        Accepted{"./a#sha256=" + hex(), Scheme::kFile, "./a", ""},
+        Accepted{"a#b#blake3=" + hex(), Scheme::kFile, "a#b", ""},
+        Accepted{"a:b#blake3=" + hex(), Scheme::kName, "a:b", ""},
+        Accepted{"file:///a%20b#blake3=" + hex(), Scheme::kFile, "/a b", ""},
+        Accepted{"http://host/a/#sha256=" + hex(), Scheme::kHttp, "http://host/a/", ""},
+        Accepted{"http://me:pw@host/a?x=y#sha256=" + hex(),
                  Scheme::kHttp,
                  "http://me:pw@host/a?x=y",
-                 "http://host/a#sha256=" + kHex},
-        Accepted{"hf://org/name@main#sha256=" + kHex, Scheme::kHf, "hf://org/name@main", ""}));
+                 "http://host/a#sha256=" + hex()},
+        Accepted{"hf://org/name@main#sha256=" + hex(), Scheme::kHf, "hf://org/name@main", ""}));
 
 struct Refused {
   std::string text;
@@ -159,18 +161,18 @@ INSTANTIATE_TEST_SUITE_P(Texts,
 INSTANTIATE_TEST_SUITE_P(
     Pins,
     RefusedRef,
-    testing::Values(Refused{"#sha256=" + kHex, "names nothing"},
+    testing::Values(Refused{"#sha256=" + hex(), "names nothing"},
                     Refused{"a#sha256=", "64 lower-case"},
-                    Refused{"a#sha256=" + kHex + "0", "64 lower-case"},
-                    Refused{"a#blake3=" + kHex.substr(2), "64 lower-case"},
-                    Refused{"a#sha256=" + kHex.substr(1) + "F", "64 lower"},
-                    Refused{"a#blake3=" + kHex.substr(1) + "g", "64 lower"},
-                    Refused{"a#sha256=" + kHex + "#sha256=" + kHex, "two pins"},
-                    Refused{"a#sha256=" + kHex + "#blake3=" + kHex, "two pins"},
-                    Refused{"http://h/#sha256=" + kHex + "#blake3=" + kHex, "two pins"},
+                    Refused{"a#sha256=" + hex() + "0", "64 lower-case"},
+                    Refused{"a#blake3=" + hex().substr(2), "64 lower-case"},
+                    Refused{"a#sha256=" + hex().substr(1) + "F", "64 lower"},
+                    Refused{"a#blake3=" + hex().substr(1) + "g", "64 lower"},
+                    Refused{"a#sha256=" + hex() + "#sha256=" + hex(), "two pins"},
+                    Refused{"a#sha256=" + hex() + "#blake3=" + hex(), "two pins"},
+                    Refused{"http://h/#sha256=" + hex() + "#blake3=" + hex(), "two pins"},
                     Refused{"http://h/#", "not a pin"},
                     Refused{"http://h/#md5=00", "not a pin"},
-                    Refused{"http://h/#SHA256=" + kHex, "not a pin"},
+                    Refused{"http://h/#SHA256=" + hex(), "not a pin"},
                     Refused{"a#b://c", "not a pin"},
                     Refused{"a#sha256=://c", "not a pin"}));
 
@@ -179,17 +181,17 @@ TEST(Ref, AtTheLengthLimitIsTaken) {
 }
 
 TEST(Ref, KeepsItsPinApartByKind) {
-  const auto sealed = Ref::parse("http://host/a/#sha256=" + kHex);
+  const auto sealed = Ref::parse("http://host/a/#sha256=" + hex());
   ASSERT_TRUE(sealed.ok());
   ASSERT_TRUE(sealed->pinned_sha256().has_value());
-  EXPECT_EQ(sealed->pinned_sha256()->hex(), kHex);
+  EXPECT_EQ(sealed->pinned_sha256()->hex(), hex());
   EXPECT_FALSE(sealed->pinned_root().has_value());
 
-  const auto single = Ref::parse("a.safetensors#blake3=" + kHex);
+  const auto single = Ref::parse("a.safetensors#blake3=" + hex());
   ASSERT_TRUE(single.ok());
   EXPECT_FALSE(single->pinned_sha256().has_value());
   ASSERT_TRUE(single->pinned_root().has_value());
-  EXPECT_EQ(single->pinned_root()->hex(), kHex);
+  EXPECT_EQ(single->pinned_root()->hex(), hex());
 }
 
 TEST(Ref, NeverRepeatsACredentialInItsErrors) {

@@ -72,7 +72,8 @@ class HttpClient {
   // kUnavailable: cannot connect, broke off, shorter than announced. kTimedOut: the call's
   // deadline, or no byte for the stall limit. kCancelled: the call was stopped. kConflict: the
   // answer contradicts `expect`. kCorrupt: more bytes than announced, malformed or oversized
-  // headers. kDenied: TLS verification. kInvalid: URL or redirect that cannot be followed.
+  // headers. kDenied: TLS verification. kInvalid: a URL, header, CA file or redirect that cannot be
+  // used. kUnsupported also: a body encoded although it was asked not to be.
   // Errors name the URL without userinfo or query.
   virtual base::Result<HttpHead> get(const base::Call& call,
                                      const HttpGet& request,
@@ -84,7 +85,7 @@ class HttpClient {
 base::Error http_error(const HttpHead& head, std::string_view url);
 
 struct HttpClientOptions {
-  std::string ca_file;   // PEM; empty: the system's store
+  std::string ca_file;   // PEM, then trusted alone; empty: the system's store
   std::string proxy;     // empty: http_proxy, https_proxy, ... as curl reads them
   std::string no_proxy;  // empty: no_proxy
   std::chrono::milliseconds connect_timeout{10'000};

@@ -278,7 +278,7 @@ TEST_F(HttpClientTest, ASlowBodyThatKeepsMovingOutlivesTheStallLimit) {
     return fault;
   });
   HttpClientOptions options = direct();
-  options.stall_timeout = std::chrono::milliseconds(750);
+  options.stall_timeout = std::chrono::milliseconds(1000);
   HttpGet slow;
   slow.url = server_.url("/slow");
   MemorySink sink(150);

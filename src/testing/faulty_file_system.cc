@@ -230,14 +230,14 @@ void FaultyFileSystem::forget_names() {
 
 // Takes away all known files, and the directories that will not be there, children first.
 void FaultyFileSystem::clear_disk() {
-  for (auto place = names_.rbegin(); place != names_.rend(); ++place) {
-    const auto& [path, known] = *place;
+  std::for_each(names_.rbegin(), names_.rend(), [&](const auto& place) {
+    const auto& [path, known] = place;
     const auto info = below_.info(path);
     const bool stays = known.now != nullptr && known.now->is_directory;
     if (info.ok() && !stays) {
       WB_CHECK(below_.remove(path).ok(), "cannot take away a lost file");
     }
-  }
+  });
 }
 
 void FaultyFileSystem::restore_disk() {

@@ -75,6 +75,7 @@ TEST(ManualClock, MayBeMovedWhileManyThreadsComeAndGo) {
   std::atomic<int> awake = 0;
   {
     std::vector<std::jthread> sleepers;
+    sleepers.reserve(8);
     for (int i = 0; i < 8; ++i) {
       sleepers.emplace_back([&clock, &awake, i] {
         for (int turn = 0; turn < 50; ++turn) {

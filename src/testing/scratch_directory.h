@@ -1,9 +1,8 @@
 #pragma once
 
+#include <cstdlib>
 #include <filesystem>
 #include <string>
-
-#include <stdlib.h>
 
 #include "base/check.h"
 

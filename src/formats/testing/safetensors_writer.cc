@@ -12,8 +12,11 @@ namespace weighbridge::formats::testing {
 namespace {
 
 void append(std::vector<std::byte>& to, const void* from, std::size_t count) {
-  const auto* const bytes = static_cast<const std::byte*>(from);
-  to.insert(to.end(), bytes, bytes + count);
+  const std::size_t at = to.size();
+  to.resize(at + count);
+  if (count > 0) {
+    std::memcpy(to.data() + at, from, count);
+  }
 }
 
 }  // namespace

@@ -1,0 +1,58 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "base/call.h"
+#include "base/result.h"
+#include "cli/output.h"
+#include "device/host_memory.h"
+#include "io/file_system.h"
+#include "sources/source.h"
+#include "transfer/transfer.h"
+
+namespace CLI {
+class App;
+}  // namespace CLI
+
+namespace weighbridge::cli {
+
+// What every command is given; `main` owns it all and outlives the command.
+struct Environment {
+  io::FileSystem& files;
+  sources::OpenSource open_source;
+  transfer::Transfer& transfer;
+  device::HostPool& pool;
+  Output& out;  // what was asked for
+  Output& err;  // progress and errors
+};
+
+// How a command speaks; flags that every command has.
+struct Style {
+  bool json = false;   // one JSON value on `out`, errors as JSON on `err`
+  bool quiet = false;  // errors only, and what was asked for
+};
+
+// One command of the program: its flags, and what it does. Confined to the thread that runs it.
+class Command {
+ public:
+  Command() = default;
+  Command(const Command&) = delete;
+  Command& operator=(const Command&) = delete;
+  virtual ~Command() = default;
+
+  virtual std::string_view name() const = 0;
+  // One line for the list of commands.
+  virtual std::string_view summary() const = 0;
+  // What closes its help: an example, and what a reader must know to use it.
+  virtual std::string_view example() const = 0;
+
+  // Adds flags and arguments, which are read into the command itself.
+  virtual void declare(CLI::App& app) = 0;
+  // After the arguments have been read. Whoever called reports the error.
+  virtual base::Result<void> run(const base::Call& call,
+                                 const Environment& environment,
+                                 Style style) = 0;
+};
+
+}  // namespace weighbridge::cli

@@ -1,0 +1,110 @@
+#include "cli/command_line.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "base/version.h"
+#include "cli/inspect.h"
+#include "cli/load.h"
+#include "cli/report.h"
+#include "cli/seal.h"
+#include "cli/verify.h"
+
+namespace weighbridge::cli {
+namespace {
+
+using base::Code;
+using base::Error;
+using base::Result;
+
+constexpr const char* kProgram = "weighbridge";
+constexpr const char* kAbout =
+    "Loads model weights and checks every byte on its way: none is handed out before it is proved.";
+constexpr const char* kExitStatuses =
+    "Exit status: 0 success, 2 usage, 3 bytes are not what they should be, others in docs/cli.md.";
+
+// What CLI11 throws as what we return, and help as what was asked for.
+Result<void> explain(const CLI::App& app, const CLI::ParseError& thrown, Output& out) {
+  if (thrown.get_name() == "CallForHelp") {
+    return out.write(app.help());
+  }
+  if (thrown.get_name() == "CallForVersion") {
+    return out.write(fmt::format("{} {}\n", kProgram, base::version()));
+  }
+  const auto chosen = app.get_subcommands();
+  const std::string of = chosen.empty() ? "" : chosen.front()->get_name() + " ";
+  return Error(Code::kInvalid, thrown.what())
+      .with_hint(fmt::format("`{} {}--help` shows what can be said.", kProgram, of));
+}
+
+struct Parser {
+  explicit Parser(std::span<const std::unique_ptr<Command>> all)
+      : commands(all), app(kAbout, kProgram) {
+    app.set_version_flag("--version", std::string(base::version()));
+    app.require_subcommand(1);
+    app.footer(kExitStatuses);
+    for (const auto& command : commands) {
+      CLI::App* const sub =
+          app.add_subcommand(std::string(command->name()), std::string(command->summary()));
+      sub->add_flag("--json", style.json, "Print JSON (docs/cli.md), errors too");
+      sub->add_flag("-q,--quiet", style.quiet, "No progress");
+      sub->footer(std::string(command->example()));
+      command->declare(*sub);
+    }
+  }
+
+  Command& chosen() const {
+    const std::string name = app.get_subcommands().front()->get_name();
+    const auto found = std::ranges::find_if(
+        commands, [&](const auto& command) { return command->name() == name; });
+    return **found;
+  }
+
+  std::span<const std::unique_ptr<Command>> commands;
+  CLI::App app;
+  Style style;
+};
+
+Result<void> parse_and_run(const base::Call& call,
+                           const Environment& environment,
+                           Parser& parser,
+                           std::vector<std::string> arguments) {
+  std::ranges::reverse(arguments);  // as CLI11 wants them
+  try {
+    parser.app.parse(std::move(arguments));
+  } catch (const CLI::ParseError& thrown) {
+    return explain(parser.app, thrown, environment.out);
+  }
+  return parser.chosen().run(call, environment, parser.style);
+}
+
+}  // namespace
+
+int run_command_line(const base::Call& call,
+                     const Environment& environment,
+                     std::span<const std::unique_ptr<Command>> commands,
+                     std::vector<std::string> arguments) {
+  const bool json = std::ranges::find(arguments, "--json") != arguments.end();
+  Parser parser(commands);
+  const auto done = parse_and_run(call, environment, parser, std::move(arguments));
+  if (done.ok()) {
+    return 0;
+  }
+  // Where even this cannot be written, the exit status still says it.
+  (void)environment.err.write(json ? error_json(done.error()) : error_text(done.error()));
+  return base::facts(done.error().code()).exit_status;
+}
+
+std::vector<std::unique_ptr<Command>> model_commands() {
+  std::vector<std::unique_ptr<Command>> commands;
+  commands.push_back(std::make_unique<LoadCommand>());
+  commands.push_back(std::make_unique<InspectCommand>());
+  commands.push_back(std::make_unique<SealCommand>());
+  commands.push_back(std::make_unique<VerifyCommand>());
+  return commands;
+}
+
+}  // namespace weighbridge::cli

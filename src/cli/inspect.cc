@@ -1,0 +1,225 @@
+#include "cli/inspect.h"
+
+#include <map>
+#include <utility>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "base/text.h"
+#include "base/units.h"
+#include "cli/open_ref.h"
+#include "cli/progress.h"
+#include "cli/report.h"
+#include "index/index.h"
+#include "model/tensor.h"
+#include "transfer/resolve.h"
+#include "transfer/sink.h"
+
+namespace weighbridge::cli {
+namespace {
+
+using base::Call;
+using base::Result;
+using model::Trust;
+
+// A model of a million files is printed in parts of this size.
+constexpr std::size_t kFlushBytes = 256 * 1024;
+
+struct Inspected {
+  model::Ref ref;
+  index::Index index;
+  std::vector<Trust> trusts;  // of the files of the snapshot, in their order
+};
+
+// A header of a file that can be proved only as a whole is no more than a rumour: reads all of it.
+Result<void> prove_whole(const Call& call,
+                         const Environment& environment,
+                         Style style,
+                         sources::Source& source,
+                         const index::Index& index) {
+  std::vector<transfer::Want> wants;
+  for (const index::IndexedFile& indexed : index.files()) {
+    if (indexed.proof.trust == Trust::kNone) {
+      wants.push_back({indexed.file, {0, index.snapshot().files[indexed.file].size}});
+    }
+  }
+  if (wants.empty()) {
+    return {};
+  }
+  transfer::Progress progress;
+  const ProgressDisplay display(call.clock(), "proving", progress, environment.err, style);
+  transfer::DiscardingSink sink;
+  TRY(environment.transfer.run(call, source, index.snapshot(), wants, sink, progress));
+  return {};
+}
+
+// Who vouches for each file: what was read of it has been held to that.
+std::vector<Trust> trusts_of(transfer::Transfer& transfer,
+                             sources::Source& source,
+                             const index::Index& index) {
+  std::vector<Trust> trusts;
+  for (const model::File& file : index.snapshot().files) {
+    const bool seen = file.trust == Trust::kNone &&
+                      transfer.first_seen().root(source.printable(file.path), file).has_value();
+    trusts.push_back(seen ? Trust::kFirstSeen : file.trust);
+  }
+  for (const index::IndexedFile& indexed : index.files()) {
+    if (indexed.proof.trust != Trust::kNone) {
+      trusts[indexed.file] = indexed.proof.trust;
+    }
+  }
+  return trusts;
+}
+
+Result<Inspected> inspect(const Call& call,
+                          const Environment& environment,
+                          Style style,
+                          const std::string& text) {
+  OpenedRef opened = TRY(open_ref(environment, text));
+  sources::Source& source = *opened.source;
+  model::Snapshot snapshot = TRY(transfer::resolve(call, source, opened.ref));
+  index::Index index =
+      TRY(index::Index::open(call, environment.transfer, source, std::move(snapshot)));
+  TRY(prove_whole(call, environment, style, source, index));
+  std::vector<Trust> trusts = trusts_of(environment.transfer, source, index);
+  return Inspected{std::move(opened.ref), std::move(index), std::move(trusts)};
+}
+
+// Text that leaves for `out` whenever there is enough of it. Confined.
+class Pages {
+ public:
+  explicit Pages(Output& out) : out_(out) {}
+
+  std::string& text() { return text_; }
+
+  Result<void> turn() { return text_.size() < kFlushBytes ? Result<void>() : flush(); }
+
+  Result<void> flush() {
+    TRY(out_.write(text_));
+    text_.clear();
+    return {};
+  }
+
+ private:
+  Output& out_;
+  std::string text_;
+};
+
+void file_object(base::JsonWriter& json, const model::File& file, Trust trust) {
+  json.begin_object();
+  json.key("path");
+  json.text(file.path);
+  json.key("bytes");
+  json.number(file.size);
+  if (file.sha256) {
+    json.key("sha256");
+    json.text(file.sha256->hex());
+  }
+  json.key("proof");
+  json.text(model::name_of(trust));
+  json.end_object();
+}
+
+void tensor_object(base::JsonWriter& json,
+                   const model::TensorEntry& tensor,
+                   const std::string& path) {
+  json.begin_object();
+  json.key("name");
+  json.text(tensor.name);
+  json.key("dtype");
+  json.text(model::name_of(tensor.dtype));
+  json.key("shape");
+  shape(json, tensor.shape);
+  json.key("file");
+  json.text(path);
+  json.key("begin");
+  json.number(tensor.bytes.begin);
+  json.key("end");
+  json.number(tensor.bytes.end);
+  json.end_object();
+}
+
+Result<void> print_json(const Inspected& inspected, Output& out) {
+  const model::Snapshot& snapshot = inspected.index.snapshot();
+  Pages pages(out);
+  base::JsonWriter json(pages.text());
+  json.begin_object();
+  json.key("ref");
+  json.text(inspected.ref.printable());
+  json.key("content_id");
+  root_or_null(json, snapshot.content_id);
+  json.key("files");
+  json.begin_array();
+  for (std::size_t i = 0; i < snapshot.files.size(); ++i) {
+    file_object(json, snapshot.files[i], inspected.trusts[i]);
+    TRY(pages.turn());
+  }
+  json.end_array();
+  json.key("tensors");
+  json.begin_array();
+  for (const index::IndexedFile& indexed : inspected.index.files()) {
+    for (const model::TensorEntry& tensor : indexed.table.tensors) {
+      tensor_object(json, tensor, snapshot.files[indexed.file].path);
+      TRY(pages.turn());
+    }
+  }
+  json.end_array();
+  json.end_object();
+  pages.text() += '\n';
+  return pages.flush();
+}
+
+Result<void> print_for_people(const Inspected& inspected, Output& out) {
+  const model::Snapshot& snapshot = inspected.index.snapshot();
+  Pages pages(out);
+  pages.text() += fmt::format("{}\n  {}, {}\n",
+                              inspected.ref.printable(),
+                              counted(snapshot.files.size(), "file"),
+                              counted(inspected.index.tensor_count(), "tensor"));
+  if (snapshot.content_id) {
+    pages.text() += fmt::format("  content_id {}\n", snapshot.content_id->hex());
+  }
+  pages.text() += "files: bytes, proof, path\n";
+  for (std::size_t i = 0; i < snapshot.files.size(); ++i) {
+    pages.text() += fmt::format("  {:>14}  {:<10}  {}\n",
+                                snapshot.files[i].size,
+                                model::name_of(inspected.trusts[i]),
+                                base::printable(snapshot.files[i].path));
+    TRY(pages.turn());
+  }
+  pages.text() += "tensors: size, type, name, shape, file\n";
+  for (const index::IndexedFile& indexed : inspected.index.files()) {
+    for (const model::TensorEntry& tensor : indexed.table.tensors) {
+      pages.text() += fmt::format("  {:>9}  {:<7}  {}  [{}]  {}\n",
+                                  base::format_bytes(tensor.bytes.size()),
+                                  model::name_of(tensor.dtype),
+                                  base::printable(tensor.name),
+                                  fmt::join(tensor.shape, ", "),
+                                  base::printable(snapshot.files[indexed.file].path));
+      TRY(pages.turn());
+    }
+  }
+  return pages.flush();
+}
+
+}  // namespace
+
+std::string_view InspectCommand::example() const {
+  return "Example:\n"
+         "  weighbridge inspect https://models.example/qwen/ --json\n"
+         "A file that only a pin of the whole file can prove is read whole first.";
+}
+
+void InspectCommand::declare(CLI::App& app) {
+  app.add_option("REF", ref_, "Directory, file or URL; a pin may follow after '#'")->required();
+}
+
+Result<void> InspectCommand::run(const Call& call, const Environment& environment, Style style) {
+  const Inspected inspected = TRY(inspect(call, environment, style, ref_));
+  return style.json ? print_json(inspected, environment.out)
+                    : print_for_people(inspected, environment.out);
+}
+
+}  // namespace weighbridge::cli

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "cli/command.h"
+
+namespace weighbridge::cli {
+
+// weighbridge load: a model's tensors into memory, every byte proved. (docs/cli.md)
+// Confined to the thread that runs it.
+class LoadCommand final : public Command {
+ public:
+  std::string_view name() const override { return "load"; }
+
+  std::string_view summary() const override { return "Load tensors into memory, proved"; }
+
+  std::string_view example() const override;
+  void declare(CLI::App& app) override;
+  base::Result<void> run(const base::Call& call,
+                         const Environment& environment,
+                         Style style) override;
+
+ private:
+  std::string ref_;
+  std::vector<std::string> filters_;
+  bool digests_ = false;
+};
+
+}  // namespace weighbridge::cli
