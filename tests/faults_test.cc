@@ -393,19 +393,23 @@ TEST(StalledServerTest, a_body_that_stands_still_is_left_and_asked_for_again) {
   EXPECT_EQ(outcome.wrong, 0U);
 }
 
-TEST(StalledServerTest, a_deadline_ends_a_load_that_stands_still_by_name) {
+TEST(StalledServerTest, a_deadline_ends_a_load_that_stands_still_in_any_file_by_name) {
   ServedModel model;
   model.add_two_shards();
   model.seal();
-  model.server().set_decide(
-      strike({"one.safetensors", 1'500'000}, false, [](Fault& fault, const HttpRequest&) {
-        fault.stall_after = 100'000;
-      }));
-  const base::Call call = base::Call(base::system_clock()).within(std::chrono::milliseconds(500));
-  const Outcome outcome = model.load(call, "", {});
-  ASSERT_TRUE(outcome.error);
-  EXPECT_EQ(outcome.error->code(), Code::kTimedOut) << describe(outcome);
-  EXPECT_EQ(outcome.wrong, 0U);
+  const std::vector<Spot> spots = {{std::string(formats::kSealName), 100},
+                                   {"model.safetensors.index.json", 100},
+                                   {"one.safetensors", 100},
+                                   {"two.safetensors", 1'100'000}};
+  for (const Spot& spot : spots) {
+    model.server().set_decide(
+        strike(spot, false, [](Fault& fault, const HttpRequest&) { fault.stall_after = 50; }));
+    const base::Call call = base::Call(base::system_clock()).within(std::chrono::milliseconds(400));
+    const Outcome outcome = model.load(call, "", {});
+    EXPECT_EQ(outcome.wrong, 0U);
+    ASSERT_TRUE(outcome.error) << spot.path;
+    EXPECT_EQ(outcome.error->code(), Code::kTimedOut) << spot.path << ": " << describe(outcome);
+  }
 }
 
 TEST(StalledServerTest, a_stop_request_ends_a_load_while_bodies_flow) {

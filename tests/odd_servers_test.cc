@@ -1,8 +1,11 @@
 // Servers that do less than others, objects that change, and what pins and seals make of it.
 
 #include <atomic>
+#include <iostream>
+#include <random>
 #include <string>
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -23,6 +26,7 @@ using ::testing::HasSubstr;
 using testing::HttpRequest;
 
 const std::string kOne = "one.safetensors";
+const std::string kPath = ServedModel::path_of(kOne);
 
 class OddServerTest : public ::testing::Test {
  protected:
@@ -338,6 +342,46 @@ TEST_F(OddServerTest, the_wrong_pin_of_a_file_hands_over_nothing) {
     EXPECT_EQ(outcome.tensors, 0U);
     EXPECT_THAT(outcome.error->message(), HasSubstr(pin.substr(pin.find('=') + 1)));
   }
+}
+
+TEST_F(OddServerTest, random_bit_flips_of_a_pinned_file_hand_over_nothing_wrong) {
+  add_one_file();
+  const Bytes& bytes = model_.bytes_of(kOne);
+  std::mt19937_64 random(20260102);
+  int refused = 0;
+  constexpr int kFlips = kSanitized ? 40 : 400;
+  for (int trial = 0; trial < kFlips; ++trial) {
+    const std::uint64_t offset = random() % (trial % 3 == 0 ? 5000 : bytes.size());
+    const auto mask = static_cast<std::uint8_t>(1U << random() % 8);
+    // The answer to one request for the file is hurt, and in every fourth trial all after it.
+    const std::uint64_t struck = model_.server().counts(kPath).requests + random() % 3;
+    model_.server().set_decide([=](const HttpRequest& request) {
+      Fault fault;
+      const bool hit = trial % 4 == 0 ? request.path_index >= struck : request.path_index == struck;
+      if (request.path == kPath && hit) {
+        fault.flip_bits = {{offset, mask}};
+      }
+      return fault;
+    });
+    const Outcome outcome =
+        model_.load(kOne + (trial % 2 == 0 ? sha256_pin(bytes) : root_pin(bytes)));
+    ASSERT_EQ(outcome.wrong, 0U) << trial;
+    if (outcome.error) {
+      expect_error(outcome, Code::kCorrupt);
+      EXPECT_EQ(outcome.tensors, 0U);
+      ++refused;
+    } else {
+      expect_right(outcome);
+    }
+    ASSERT_FALSE(HasFailure()) << "trial " << trial << ", byte " << offset;
+  }
+  EXPECT_GT(refused, kFlips / 8);
+  std::cout << fmt::format(
+      "{} bit flips of a pinned file: {} refused by name, {} not in what was "
+      "read or healed; 0 wrong bytes signalled\n",
+      kFlips,
+      refused,
+      kFlips - refused);
 }
 
 TEST_F(OddServerTest, a_pinned_file_is_read_as_one_stream_where_there_are_no_ranges) {
