@@ -14,6 +14,7 @@ namespace weighbridge::device {
 namespace {
 
 constexpr std::uint64_t kPageBytes = 4096;
+constexpr std::uint64_t kMaxRangeBytes = std::uint64_t{1} << 62U;  // rounded up it still fits
 
 std::uint64_t round_up(std::uint64_t value, std::uint64_t unit) {
   return (value + unit - 1) / unit * unit;
@@ -61,6 +62,10 @@ HostPool::~HostPool() {
 }
 
 base::Result<std::unique_ptr<HostRange>> HostPool::reserve(std::uint64_t bytes) {
+  if (bytes > kMaxRangeBytes) {
+    return base::Error(base::Code::kExhausted,
+                       fmt::format("no address space for {}", base::format_bytes(bytes)));
+  }
   const std::uint64_t wanted = round_up(std::max<std::uint64_t>(bytes, 1), kHugePageBytes);
   // A kept range at most twice as large, so that a small one does not sit on a large one.
   const auto reused = kept_.with(

@@ -166,15 +166,17 @@ Result<void> RunningLoader::add(std::size_t i, device::HostPool& pool, Filter& f
       wanted_bytes_ += tensor.bytes.size();
     }
   }
-  const std::vector<std::byte> prefix = index_.take_prefix(i);
+  std::vector<std::byte> prefix = index_.take_prefix(i);
   if (wanted.empty()) {
     return {};
   }
-  sink_.add(file, TRY(Placement::plan(pool, wanted)));
+  Placement placement = TRY(Placement::plan(pool, wanted));
   if (proof.trust == model::Trust::kNone) {
+    sink_.add(file, std::move(placement), std::move(prefix));
     wants_.push_back({indexed.file, {0, file.size}});  // proved as a whole, or not at all
     return {};
   }
+  sink_.add(file, std::move(placement));
   TRY(feed(file, prefix, proof));
   for (const model::TensorEntry* tensor : wanted) {
     const base::Range rest{std::max<std::uint64_t>(tensor->bytes.begin, prefix.size()),

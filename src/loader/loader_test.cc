@@ -150,6 +150,32 @@ TEST_F(LoaderTest, a_file_pinned_by_its_root_is_handed_over_once_it_matches) {
   EXPECT_EQ(tensors->at("a").proof, (model::Proof{Trust::kPinned, model::Method::kRoot}));
 }
 
+TEST_F(LoaderTest, a_header_hurt_on_its_way_places_no_tensor_of_a_pinned_file) {
+  add_model("m.safetensors", {{"a", 5'000'000}, {"b", 5'000}});
+  source_.single = "m.safetensors";
+  const sources::testing::Bytes& bytes = source_.files["m.safetensors"];
+  const std::vector<std::string> pins = {"#sha256=" + hash::Sha256::of(bytes).hex(),
+                                         "#blake3=" + hash::hash_bytes(bytes).hex()};
+  for (const std::string& pin : pins) {
+    const std::size_t first_read = source_.reads().size();
+    source_.fault = [first_read](const FakeSource::Read& read) {
+      FakeSource::Fault fault;
+      // The name "a" becomes a "`": the header stays well-formed, and is another one.
+      fault.flip = read.number == first_read ? std::optional<std::uint64_t>(10) : std::nullopt;
+      return fault;
+    };
+    auto loader = open({}, pin);
+    ASSERT_TRUE(loader.ok()) << loader.error().message();
+    const auto tensor = (*loader)->next(call_);
+    ASSERT_FALSE(tensor.ok());
+    EXPECT_EQ(tensor.error().code(), Code::kCorrupt);
+    EXPECT_THAT(tensor.error().message(), HasSubstr("header"));
+    EXPECT_EQ((*loader)->report().tensors, 0U);
+    loader->reset();
+    EXPECT_TRUE(load({}, pin).ok()) << "the next load owes nothing to the one before";
+  }
+}
+
 TEST_F(LoaderTest, a_seal_beside_lends_its_pieces_to_a_pinned_root) {
   add_model("m.safetensors", {{"a", 5'000'000}});
   seal();

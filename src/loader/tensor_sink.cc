@@ -8,15 +8,21 @@ namespace weighbridge::loader {
 
 using base::Result;
 
-TensorSink::Target::Target(std::string path, Placement where)
-    : file(std::move(path)), placement(std::move(where)), missing(placement.tensors().size()) {
+TensorSink::Target::Target(std::string path, Placement where, std::vector<std::byte> front)
+    : file(std::move(path)),
+      placement(std::move(where)),
+      looked_at(std::move(front)),
+      missing(placement.tensors().size()) {
   for (std::size_t i = 0; i < missing.size(); ++i) {
     missing[i] = placement.tensors()[i].bytes.size();
   }
 }
 
-void TensorSink::add(const model::File& file, Placement placement) {
-  targets_.emplace(&file, std::make_unique<Target>(file.path, std::move(placement)));
+void TensorSink::add(const model::File& file,
+                     Placement placement,
+                     std::vector<std::byte> looked_at) {
+  targets_.emplace(&file,
+                   std::make_unique<Target>(file.path, std::move(placement), std::move(looked_at)));
 }
 
 template <typename Use>
@@ -42,6 +48,18 @@ Result<void> TensorSink::landed(const model::File& file,
                                 base::Range piece,
                                 std::span<const std::byte> bytes) {
   const Target& target = *targets_.at(&file);
+  if (piece.begin < target.looked_at.size()) {
+    // The tensors were placed as that header says: the proof must cover the header that was used.
+    const auto seen = std::span(target.looked_at).subspan(piece.begin);
+    if (!std::ranges::equal(seen.first(std::min(seen.size(), bytes.size())),
+                            bytes.first(std::min(seen.size(), bytes.size())))) {
+      return base::Error(base::Code::kCorrupt,
+                         "the header is not the one that was read before: one of the two was hurt "
+                         "on its way, or the file changed")
+          .at(piece.begin)
+          .with_hint("Load it again.");
+    }
+  }
   if (target.placement.in_place(piece).data() == bytes.data()) {
     return {};
   }

@@ -22,8 +22,9 @@ class TensorSink final : public transfer::Sink {
   // `ready` gets each tensor once, from the thread that published its last piece.
   explicit TensorSink(std::function<void(Tensor)> ready) : ready_(std::move(ready)) {}
 
-  // Before the first piece of that file.
-  void add(const model::File& file, Placement placement);
+  // Before the first piece of that file. `looked_at`: its front as the plan has it, where it was
+  // not proved when the plan was made; a piece that differs from it is kCorrupt.
+  void add(const model::File& file, Placement placement, std::vector<std::byte> looked_at = {});
 
   base::Result<std::span<std::byte>> place(const model::File& file, base::Range piece) override;
   base::Result<void> landed(const model::File& file,
@@ -36,10 +37,11 @@ class TensorSink final : public transfer::Sink {
 
  private:
   struct Target {
-    Target(std::string path, Placement where);
+    Target(std::string path, Placement where, std::vector<std::byte> front);
 
     std::string file;
     Placement placement;
+    const std::vector<std::byte> looked_at;
     // Bytes of each tensor that are not published yet.
     std::vector<std::atomic<std::uint64_t>> missing;
   };

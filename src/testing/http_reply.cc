@@ -228,13 +228,11 @@ bool HttpReply::send_slice(std::uint64_t begin, std::uint64_t end) {
     }
   }
   const bool chunked = fault_.framing == Framing::kChunked;
-  const bool sent = (!chunked || wire_.send(fmt::format("{:x}\r\n", honest.size()))) &&
-                    wire_.send(damaged.empty() ? honest : std::string_view(damaged)) &&
-                    (!chunked || wire_.send("\r\n"));
-  if (sent) {
-    hooks_.count_body(honest.size());
-  }
-  return sent;
+  // Counted first: who has received a whole body finds all of it counted.
+  hooks_.count_body(honest.size());
+  return (!chunked || wire_.send(fmt::format("{:x}\r\n", honest.size()))) &&
+         wire_.send(damaged.empty() ? honest : std::string_view(damaged)) &&
+         (!chunked || wire_.send("\r\n"));
 }
 
 }  // namespace weighbridge::testing

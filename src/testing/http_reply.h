@@ -29,7 +29,7 @@ std::optional<ServedObject> served_file(const std::string& directory, std::strin
 class HttpReply {
  public:
   struct Hooks {
-    std::function<void(std::uint64_t)> count_body;  // bytes just handed to the kernel
+    std::function<void(std::uint64_t)> count_body;  // bytes about to be sent
     std::function<bool()> released;                 // may a stalled answer go on?
   };
 

@@ -73,7 +73,7 @@ Fault answer_with(int status, std::string retry_after = {});
 // What went over the wire for one path, or for all.
 struct HttpCounts {
   std::uint64_t requests = 0;
-  std::uint64_t body_bytes = 0;  // handed to the kernel; a client that hangs up may see fewer
+  std::uint64_t body_bytes = 0;  // counted just before they are sent; who hangs up sees fewer
 };
 
 // An HTTP/1.1 server on loopback for tests: serves objects from memory and directories from disk

@@ -32,7 +32,7 @@ FileJob::FileJob(const Shared& shared,
     missing_ += run.end - run.begin;
   }
   unpublished_ = missing_;
-  if (how_ == How::kRoot) {
+  if (how_ == How::kRoot || how_ == How::kSha256) {
     values_.resize(piece_count_);
   }
   if (how_ == How::kSha256) {
@@ -118,8 +118,9 @@ Result<void> FileJob::check_piece(std::uint64_t piece, const hash::ChainingValue
     }
     return {};
   }
-  // What can be proved only as a whole is held to what a peek saw, or an earlier read.
-  return shared_.first_seen.hold(name_, file_, piece, value);
+  // What is proved as a whole is held to nothing else: its digest decides.
+  return how_ == How::kFirstSeen ? shared_.first_seen.hold(name_, file_, piece, value)
+                                 : Result<void>();
 }
 
 Result<void> FileJob::landed(std::uint64_t piece,
@@ -133,7 +134,7 @@ Result<void> FileJob::landed(std::uint64_t piece,
     const std::scoped_lock lock(mutex_);
     landed_[piece] = true;
     missing = --missing_;
-    if (how_ == How::kRoot) {
+    if (!values_.empty()) {
       values_[piece] = value;
     }
   }
@@ -205,6 +206,7 @@ Result<void> FileJob::publish(std::uint64_t piece, Proof proof) {
 }
 
 Result<void> FileJob::publish_all(Proof proof) {
+  shared_.first_seen.replace(name_, file_, values_);
   for (std::uint64_t piece = 0; piece < piece_count_; ++piece) {
     TRY(publish(piece, proof));
   }
@@ -219,9 +221,6 @@ void FileJob::give_up() {
       return;
     }
     dropped.swap(waiting_);
-  }
-  if (how_ == How::kRoot || how_ == How::kSha256) {
-    shared_.first_seen.forget(name_);  // what was held may be the wrong bytes
   }
 }
 

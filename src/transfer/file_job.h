@@ -123,7 +123,7 @@ class FileJob {
   std::vector<bool> landed_;
   std::uint64_t missing_ = 0;                 // pieces needed and not landed
   std::uint64_t unpublished_ = 0;             // pieces needed and not published
-  std::vector<hash::ChainingValue> values_;   // kRoot: of every piece
+  std::vector<hash::ChainingValue> values_;   // kRoot, kSha256: of every piece
   std::map<std::uint64_t, Waiting> waiting_;  // kSha256: landed, not yet hashed
   std::uint64_t cursor_ = 0;                  // kSha256: the next piece to hash
   bool hashing_ = false;                      // kSha256: a thread is at it

@@ -31,8 +31,15 @@ base::Result<void> FirstSeen::hold(const std::string& name,
       .at(hash::piece_range(piece, file.size).begin);
 }
 
-void FirstSeen::forget(const std::string& name) {
-  files_.with([&](std::map<std::string, Known>& files) { files.erase(name); });
+void FirstSeen::replace(const std::string& name,
+                        const model::File& file,
+                        std::span<const hash::ChainingValue> values) {
+  Known known{file.size, file.validator, {}};
+  for (std::size_t piece = 0; piece < values.size(); ++piece) {
+    known.pieces.emplace_hint(known.pieces.end(), piece, values[piece]);
+  }
+  files_.with(
+      [&](std::map<std::string, Known>& files) { files.insert_or_assign(name, std::move(known)); });
 }
 
 std::optional<hash::Root> FirstSeen::root(const std::string& name, const model::File& file) const {

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 
 #include "base/result.h"
@@ -13,7 +14,7 @@
 namespace weighbridge::transfer {
 
 // What this process saw first, piece by piece, and holds later reads to: for files of which nobody
-// says what their bytes are, and for those whose digest can be checked only at the end.
+// says what their bytes are.
 // Thread-safe.
 class FirstSeen {
  public:
@@ -26,8 +27,10 @@ class FirstSeen {
                           std::uint64_t piece,
                           const hash::ChainingValue& value);
 
-  // Drops what is known of the file: its bytes turned out to be wrong.
-  void forget(const std::string& name);
+  // Every piece of a file whose digest has matched: whatever came earlier was wrong or is older.
+  void replace(const std::string& name,
+               const model::File& file,
+               std::span<const hash::ChainingValue> values);
 
   // The root of the file if every piece of it has been seen.
   std::optional<hash::Root> root(const std::string& name, const model::File& file) const;

@@ -46,7 +46,7 @@ struct Report {
 
 struct RunOptions {
   // A look before the proof, for planning only: files that can be proved only as a whole give the
-  // wanted pieces at once with Trust::kNone. What is read later is held to them.
+  // wanted pieces at once with Trust::kNone. Who acts upon them holds what is read later to them.
   bool peek = false;
   // A file that fails does not end the others; run() then succeeds and the report has the failures.
   bool keep_going = false;

@@ -341,16 +341,40 @@ TEST_F(TransferTest, the_window_bounds_what_waits_to_be_hashed_in_order) {
   EXPECT_EQ(sink_.bytes(), source_.files["a"]);
 }
 
-TEST_F(TransferTest, a_peek_gives_pieces_unproved_and_later_reads_are_held_to_it) {
+TEST_F(TransferTest, a_peek_gives_pieces_unproved_and_binds_nobody) {
   add_sealed("a", 5 * kPiece);
   keep_only(0, Method::kSha256);
   ASSERT_TRUE(run({{0, {0, 10}}}, {.peek = true}).ok());
   EXPECT_EQ(sink_.record().published.at(0), (Proof{Trust::kNone, Method::kNothing}));
   EXPECT_EQ(source_.delivered_bytes(), kPiece);
+  EXPECT_TRUE(first_seen_.root("fake://a", snapshot_.files[0]) == std::nullopt);
+}
+
+TEST_F(TransferTest, what_a_peek_saw_wrong_does_not_stand_against_the_digest) {
+  add_sealed("a", 5 * kPiece);
+  keep_only(0, Method::kSha256);
+  source_.fault = [](const FakeSource::Read& read) {
+    FakeSource::Fault fault;
+    fault.flip = read.number == 0 ? std::optional<std::uint64_t>(5) : std::nullopt;
+    return fault;
+  };
+  ASSERT_TRUE(run({{0, {0, 10}}}, {.peek = true}).ok());
+  EXPECT_TRUE(run(everything()).ok());
+}
+
+TEST_F(TransferTest, a_digest_that_matched_replaces_what_came_first) {
+  add_sealed("a", 3 * kPiece);
+  const model::File sealed = snapshot_.files[0];
+  keep_only(0, Method::kNothing);
   source_.files["a"][5] ^= std::byte{1};
-  const auto report = run(everything());
-  ASSERT_FALSE(report.ok());
-  EXPECT_THAT(report.error().message(), HasSubstr("not the ones that came first"));
+  ASSERT_TRUE(run(everything()).ok());
+  source_.files["a"][5] ^= std::byte{1};
+  snapshot_.files[0] = sealed;
+  keep_only(0, Method::kSha256);
+  ASSERT_TRUE(run(everything()).ok());
+  EXPECT_EQ(first_seen_.root("fake://a", snapshot_.files[0]), sealed.root);
+  keep_only(0, Method::kNothing);
+  EXPECT_TRUE(run(everything()).ok());
 }
 
 TEST_F(TransferTest, bytes_nobody_vouches_for_are_first_seen_and_held_to) {
