@@ -1,5 +1,6 @@
 #include "cli/inspect.h"
 
+#include <algorithm>
 #include <map>
 #include <utility>
 #include <vector>
@@ -15,7 +16,6 @@
 #include "index/index.h"
 #include "model/tensor.h"
 #include "transfer/resolve.h"
-#include "transfer/sink.h"
 
 namespace weighbridge::cli {
 namespace {
@@ -38,21 +38,16 @@ Result<void> prove_whole(const Call& call,
                          const Environment& environment,
                          Style style,
                          sources::Source& source,
-                         const index::Index& index) {
-  std::vector<transfer::Want> wants;
-  for (const index::IndexedFile& indexed : index.files()) {
-    if (indexed.proof.trust == Trust::kNone) {
-      wants.push_back({indexed.file, {0, index.snapshot().files[indexed.file].size}});
-    }
-  }
-  if (wants.empty()) {
+                         index::Index& index) {
+  const bool proved = std::ranges::none_of(index.files(), [](const index::IndexedFile& indexed) {
+    return indexed.proof.trust == Trust::kNone;
+  });
+  if (proved) {
     return {};
   }
   transfer::Progress progress;
   const ProgressDisplay display(call.clock(), "proving", progress, environment.err, style);
-  transfer::DiscardingSink sink;
-  TRY(environment.transfer.run(call, source, index.snapshot(), wants, sink, progress));
-  return {};
+  return index.prove(call, environment.transfer, source, progress);
 }
 
 // Who vouches for each file: what was read of it has been held to that.

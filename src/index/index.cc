@@ -116,6 +116,35 @@ class HeaderReader {
   std::vector<IndexedFile> read_;
 };
 
+// Keeps nothing, and compares the front of files with what was looked at. Thread-safe: it does not
+// change.
+class HoldingSink final : public transfer::Sink {
+ public:
+  HoldingSink(const model::Snapshot& snapshot, std::span<const IndexedFile> files)
+      : snapshot_(snapshot), files_(files) {}
+
+  Result<std::span<std::byte>> place(const model::File&, base::Range) override {
+    return std::span<std::byte>();
+  }
+
+  Result<void> landed(const model::File& file,
+                      base::Range piece,
+                      std::span<const std::byte> bytes) override {
+    const auto looked_at = std::ranges::find_if(files_, [&](const IndexedFile& indexed) {
+      return &snapshot_.files[indexed.file] == &file;
+    });
+    return hold_to(looked_at->prefix, piece, bytes);
+  }
+
+  Result<void> publish(const model::File&, base::Range, model::Proof) override { return {}; }
+
+  void abandon(const model::File&, const Error&) override {}
+
+ private:
+  const model::Snapshot& snapshot_;
+  const std::span<const IndexedFile> files_;
+};
+
 // Every tensor stands where the shard index says, and the index knows every tensor.
 Result<void> agree(const formats::ShardIndex& shards,
                    const model::Snapshot& snapshot,
@@ -195,6 +224,46 @@ Result<Index> Index::open(const Call& call,
     TRY(one_model(*index.snapshot_, index.files_));
   }
   return index;
+}
+
+Result<void> hold_to(std::span<const std::byte> looked_at,
+                     base::Range piece,
+                     std::span<const std::byte> bytes) {
+  if (piece.begin >= looked_at.size()) {
+    return {};
+  }
+  const auto seen = looked_at.subspan(piece.begin);
+  const std::size_t both = std::min(seen.size(), bytes.size());
+  if (std::ranges::equal(seen.first(both), bytes.first(both))) {
+    return {};
+  }
+  return Error(
+             Code::kCorrupt,
+             "the header is not the one that was read before: one of the two was hurt on its way, "
+             "or the file changed")
+      .at(piece.begin)
+      .with_hint("Try again.");
+}
+
+Result<void> Index::prove(const Call& call,
+                          transfer::Transfer& transfer,
+                          sources::Source& source,
+                          transfer::Progress& progress) {
+  std::vector<transfer::Want> wants;
+  for (const IndexedFile& indexed : files_) {
+    if (indexed.proof.trust == model::Trust::kNone) {
+      wants.push_back({indexed.file, {0, snapshot_->files[indexed.file].size}});
+    }
+  }
+  HoldingSink sink(*snapshot_, files_);
+  TRY(transfer.run(call, source, *snapshot_, wants, sink, progress));
+  for (IndexedFile& indexed : files_) {
+    if (indexed.proof.trust == model::Trust::kNone) {
+      const model::File& file = snapshot_->files[indexed.file];
+      indexed.proof = {file.trust, file.method()};
+    }
+  }
+  return {};
 }
 
 std::size_t Index::tensor_count() const {

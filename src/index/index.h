@@ -28,6 +28,12 @@ struct IndexedFile {
   model::Proof proof;
 };
 
+// The bytes of a piece must be those of `looked_at`, the file's front as it was read before its
+// proof, where the two overlap: the proof then covers the header that was used. kCorrupt.
+base::Result<void> hold_to(std::span<const std::byte> looked_at,
+                           base::Range piece,
+                           std::span<const std::byte> bytes);
+
 // A Snapshot's table of contents: which tensors lie where. A value once opened; Thread-compatible.
 class Index {
  public:
@@ -45,6 +51,13 @@ class Index {
                                   transfer::Transfer& transfer,
                                   sources::Source& source,
                                   model::Snapshot snapshot);
+
+  // Reads whole the files that can be proved only as a whole, and holds what comes to the headers
+  // that were read: afterwards no file's proof is Trust::kNone. For those who do not load.
+  base::Result<void> prove(const base::Call& call,
+                           transfer::Transfer& transfer,
+                           sources::Source& source,
+                           transfer::Progress& progress);
 
   // As it was given, and the files that were found without a listing.
   const model::Snapshot& snapshot() const { return *snapshot_; }

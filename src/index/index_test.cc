@@ -219,5 +219,30 @@ TEST_F(IndexTest, what_only_a_whole_file_digest_proves_is_not_yet_proved) {
   EXPECT_EQ(index->files()[0].proof.trust, model::Trust::kNone);
 }
 
+TEST_F(IndexTest, proving_a_file_as_a_whole_holds_it_to_the_header_that_was_shown) {
+  source_.files["model.safetensors"] = make_safetensors({{"a", 3'000'000}});
+  source_.single = "model.safetensors";
+  seal();
+  snapshot_.files[0].root.reset();
+  snapshot_.files[0].pieces.clear();
+  source_.fault = [](const FakeSource::Read& read) {
+    FakeSource::Fault fault;
+    if (read.number == 0) {
+      fault.flip = 10;  // the name "a" becomes another one; the header stays well-formed
+    }
+    return fault;
+  };
+  transfer::Progress progress;
+  auto hurt = open();
+  ASSERT_TRUE(hurt.ok()) << hurt.error().message();
+  const auto refused = hurt->prove(call_, transfer_, source_, progress);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code(), Code::kCorrupt);
+  auto index = open();
+  ASSERT_TRUE(index.ok());
+  ASSERT_TRUE(index->prove(call_, transfer_, source_, progress).ok());
+  EXPECT_EQ(index->files()[0].proof.method, model::Method::kSha256);
+}
+
 }  // namespace
 }  // namespace weighbridge::index

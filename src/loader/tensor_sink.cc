@@ -4,6 +4,8 @@
 #include <cstring>
 #include <utility>
 
+#include "index/index.h"
+
 namespace weighbridge::loader {
 
 using base::Result;
@@ -48,18 +50,7 @@ Result<void> TensorSink::landed(const model::File& file,
                                 base::Range piece,
                                 std::span<const std::byte> bytes) {
   const Target& target = *targets_.at(&file);
-  if (piece.begin < target.looked_at.size()) {
-    // The tensors were placed as that header says: the proof must cover the header that was used.
-    const auto seen = std::span(target.looked_at).subspan(piece.begin);
-    if (!std::ranges::equal(seen.first(std::min(seen.size(), bytes.size())),
-                            bytes.first(std::min(seen.size(), bytes.size())))) {
-      return base::Error(base::Code::kCorrupt,
-                         "the header is not the one that was read before: one of the two was hurt "
-                         "on its way, or the file changed")
-          .at(piece.begin)
-          .with_hint("Load it again.");
-    }
-  }
+  TRY(index::hold_to(target.looked_at, piece, bytes));
   if (target.placement.in_place(piece).data() == bytes.data()) {
     return {};
   }
