@@ -366,7 +366,7 @@ TEST_F(SealedModelTest, three_of_ten_answers_busy_or_broken_still_give_the_right
     });
     expect_right(model_.load());
   }
-  EXPECT_GT(failed, 100U);
+  EXPECT_GT(failed * 5, model_.server().counts().requests);
   std::cout << fmt::format(
       "{} of {} answers were 5xx or 429\n", failed.load(), model_.server().counts().requests);
 }

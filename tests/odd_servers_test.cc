@@ -367,7 +367,8 @@ TEST_F(OddServerTest, random_bit_flips_of_a_pinned_file_hand_over_nothing_wrong)
         model_.load(kOne + (trial % 2 == 0 ? sha256_pin(bytes) : root_pin(bytes)));
     ASSERT_EQ(outcome.wrong, 0U) << trial;
     if (outcome.error) {
-      expect_error(outcome, Code::kCorrupt);
+      // A header that is hurt before it can be proved may also look like a newer one.
+      EXPECT_TRUE(outcome.has_named_error()) << describe(outcome);
       EXPECT_EQ(outcome.tensors, 0U);
       ++refused;
     } else {
