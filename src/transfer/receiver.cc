@@ -19,6 +19,9 @@ void Receiver::begin_body(bool from_start_of_file) {
 
 base::Range Receiver::rest() const {
   const std::uint64_t file_bytes = job_.file().size;
+  if (done()) {
+    return {file_bytes, file_bytes};
+  }
   return {hash::piece_range(piece_, file_bytes).begin,
           hash::piece_range(run_.end - 1, file_bytes).end};
 }

@@ -202,6 +202,9 @@ Result<bool> Run::fetch_once(const Request& request, Receiver& receiver) {
   if (auto failure = receiver.take_failure()) {
     return std::move(*failure);
   }
+  if (receiver.done()) {
+    return true;  // what came after the last wanted byte is nobody's business
+  }
   if (!read.ok()) {
     const bool no_ranges =
         read.error().code() == Code::kUnsupported && !request.stream && receiver.rest().begin > 0;
