@@ -32,7 +32,7 @@ TEST(JsonWriter, PutsCommasBetweenValuesAndNowhereElse) {
 }
 
 TEST(JsonWriter, EscapesWhatAJsonStringMayNotHold) {
-  const std::string text("\"quoted\" back\\slash\nline \x01 \x7F \0 \xC3\xA9", 34);
+  const std::string text("\"quoted\" back\\slash\nline \x01 \x7F \0 \xC3\xA9", 33);
   std::string out;
   JsonWriter(out).text(text);
   const auto parsed = JsonDocument::parse(out);

@@ -25,7 +25,7 @@ using base::Result;
 using model::Trust;
 
 // A model of a million files is printed in parts of this size.
-constexpr std::size_t kFlushBytes = 256 * 1024;
+constexpr std::size_t kFlushBytes = 256 * base::kKiB;
 
 struct Inspected {
   model::Ref ref;

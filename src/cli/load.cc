@@ -39,7 +39,7 @@ struct Loaded {
 
 // The most memory that stood at once, as the kernel counts it, or nothing where it does not say.
 std::optional<std::uint64_t> peak_rss_bytes(io::FileSystem& files) {
-  constexpr std::size_t kMaxStatusBytes = 16 * 1024;
+  constexpr std::size_t kMaxStatusBytes = 16 * base::kKiB;
   constexpr std::string_view kField = "VmHWM:";
   const auto file = files.open("/proc/self/status");
   std::string status(kMaxStatusBytes, '\0');

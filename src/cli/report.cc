@@ -10,7 +10,7 @@
 namespace weighbridge::cli {
 namespace {
 
-constexpr std::size_t kMaxMessageBytes = 16 * 1024;
+constexpr std::size_t kMaxMessageBytes = 16 * base::kKiB;
 
 }  // namespace
 
