@@ -72,7 +72,7 @@ class SealedModelTest : public ::testing::Test {
 
 // ---------------------------------------------------------------------------------- flipped bits
 
-constexpr int kFlips = kSanitized ? 1'000 : 10'000;
+constexpr int kFlips = kSanitized ? 300 : 10'000;
 
 // Of every eight flips two hit the seal, one the shard index, two a header, three the tensors.
 Spot random_spot(const ServedModel& model, int trial, std::mt19937_64& random) {
