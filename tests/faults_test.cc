@@ -302,7 +302,7 @@ std::vector<WrongAnswer> wrong_heads() {
          f = testing::redirect_to(request.path);
        },
        {Code::kInvalid}},
-      {"redirect_to_nowhere", status(302), {Code::kInvalid}, false},
+      {"redirect_to_nowhere", status(302), {Code::kInvalid, Code::kUnsupported}, false},
   };
 }
 
