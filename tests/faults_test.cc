@@ -72,7 +72,7 @@ class SealedModelTest : public ::testing::Test {
 
 // ---------------------------------------------------------------------------------- flipped bits
 
-constexpr int kFlips = kSanitized ? 1'000 : 10'000;
+constexpr int kFlips = kSanitized ? 300 : 10'000;
 
 // Of every eight flips two hit the seal, one the shard index, two a header, three the tensors.
 Spot random_spot(const ServedModel& model, int trial, std::mt19937_64& random) {
@@ -177,6 +177,8 @@ struct WrongAnswer {
   std::set<Code> codes;
   // Is one such answer made good by asking again?
   bool heals = true;
+  // Is nothing wrong with the bytes before the fault? Then they may be all that is needed.
+  bool may_pass = false;
 };
 
 void PrintTo(const WrongAnswer& wrong, std::ostream* out) {
@@ -252,13 +254,17 @@ std::vector<WrongAnswer> broken_bodies() {
          f.framing = Framing::kChunked;
          f.append = "more";
        }),
-       {Code::kCorrupt}},
+       {Code::kCorrupt},
+       true,
+       true},
       {"longer_than_announced_until_close",
        simply([](Fault& f) {
          f.framing = Framing::kUntilClose;
          f.append = "more";
        }),
-       {Code::kCorrupt}},
+       {Code::kCorrupt},
+       true,
+       true},
       {"other_bytes_of_the_same_length",
        [](Fault& f, const HttpRequest& request, std::uint64_t body_bytes) {
          const std::uint64_t first = request.range ? request.range->begin : 0;
@@ -337,6 +343,9 @@ TEST_P(WrongAnswerTest, in_every_answer_ends_in_a_named_error) {
   model_.server().set_decide([this](const HttpRequest& request) { return fault_for(request); });
   const Outcome outcome = model_.load();
   EXPECT_EQ(outcome.wrong, 0U) << describe(outcome);
+  if (GetParam().may_pass && !outcome.error) {
+    return expect_right(outcome);
+  }
   ASSERT_TRUE(outcome.has_named_error()) << describe(outcome);
   EXPECT_TRUE(GetParam().codes.contains(outcome.error->code())) << describe(outcome);
 }

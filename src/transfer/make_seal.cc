@@ -41,6 +41,9 @@ class Describer final : public base::BodySink {
   }
 
   std::span<std::byte> window() override {
+    if (complete()) {
+      return {};  // there is no piece after the last
+    }
     const std::uint64_t piece_bytes = hash::piece_range(piece_, file_bytes_).size();
     return std::span(buffer_).first(piece_bytes).subspan(filled_);
   }

@@ -199,11 +199,11 @@ Result<bool> Run::fetch_once(const Request& request, Receiver& receiver) {
   receiver.begin_body(request.stream);
   ++requests_;
   auto read = source_.read(call_, request.job->file(), receiver.rest(), receiver);
+  if (receiver.done()) {
+    return true;  // all that was asked for has landed, however the body went on or ended
+  }
   if (auto failure = receiver.take_failure()) {
     return std::move(*failure);
-  }
-  if (receiver.done()) {
-    return true;  // what came after the last wanted byte is nobody's business
   }
   if (!read.ok()) {
     const bool no_ranges =

@@ -185,6 +185,20 @@ TEST_F(TransferTest, a_reset_costs_at_most_one_piece_again) {
   EXPECT_LE(source_.delivered_bytes(), 9 * kPiece);
 }
 
+TEST_F(TransferTest, what_a_body_does_after_the_last_wanted_byte_is_no_failure) {
+  add_sealed("a", 2 * kPiece + 9);
+  add_sealed("b", 10);
+  source_.fault = [](const FakeSource::Read&) {
+    FakeSource::Fault fault;  // everything, and then
+    fault.error = Error(Code::kCorrupt, "the body is longer than announced");
+    return fault;
+  };
+  const auto report = run(everything());
+  ASSERT_TRUE(report.ok()) << report.error().message();
+  EXPECT_EQ(report->requests, 2U);
+  EXPECT_EQ(sink_.record().publications.at(2 * kPiece), 1);
+}
+
 TEST_F(TransferTest, every_piece_is_published_exactly_once_whatever_breaks) {
   add_sealed("a", 30 * kPiece + 5);
   source_.fault = [](const FakeSource::Read& read) {

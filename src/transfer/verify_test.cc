@@ -29,7 +29,7 @@ class VerifyTest : public ::testing::Test {
     snapshot_.listed = true;
     snapshot_.origin = "fake://";
     for (const std::string path : {"a", "b", "c"}) {
-      Bytes bytes = random_bytes(3'000'000, path.front());
+      Bytes bytes = random_bytes(3'000'000, path.size() + snapshot_.files.size());
       snapshot_.files.push_back(sealed_file(path, bytes, Trust::kOrigin));
       source_.files[path] = std::move(bytes);
     }
