@@ -57,7 +57,7 @@ std::vector<Trust> trusts_of(transfer::Transfer& transfer,
   std::vector<Trust> trusts;
   for (const model::File& file : index.snapshot().files) {
     const bool seen = file.trust == Trust::kNone &&
-                      transfer.first_seen().root(source.printable(file.path), file).has_value();
+                      transfer.first_seen().root(source.identity(file.path), file).has_value();
     trusts.push_back(seen ? Trust::kFirstSeen : file.trust);
   }
   for (const index::IndexedFile& indexed : index.files()) {

@@ -233,7 +233,7 @@ std::optional<hash::Root> RunningLoader::content_id() const {
   std::vector<model::File> files = snapshot.files;
   for (model::File& file : files) {
     if (!file.root) {
-      file.root = transfer_.first_seen().root(source_.printable(file.path), file);
+      file.root = transfer_.first_seen().root(source_.identity(file.path), file);
     }
   }
   return model::content_id(files);

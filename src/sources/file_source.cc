@@ -172,6 +172,8 @@ class FileSource final : public Source {
     return base::printable(full_path(path), 4096);
   }
 
+  std::string identity(std::string_view path) const override { return full_path(path); }
+
   std::size_t max_connections() const override { return 4; }
 
  private:

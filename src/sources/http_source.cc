@@ -1,12 +1,14 @@
 #include "sources/http_source.h"
 
 #include <limits>
+#include <span>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include "base/text.h"
 #include "formats/seal.h"
+#include "hash/hash_tree.h"
 #include "sources/buffer_sink.h"
 
 namespace weighbridge::sources {
@@ -121,6 +123,11 @@ class HttpSource final : public Source {
 
   std::string printable(std::string_view path) const override {
     return net::printable_url(url_of(path));
+  }
+
+  std::string identity(std::string_view path) const override {
+    // Digested, since a query may hold a credential.
+    return hash::hash_bytes(std::as_bytes(std::span<const char>(url_of(path)))).hex();
   }
 
   std::size_t max_connections() const override { return 8; }

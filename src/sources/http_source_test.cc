@@ -128,6 +128,14 @@ TEST_F(HttpSourceTest, a_query_is_sent_with_every_request_and_printed_nowhere) {
               Not(HasSubstr("s3cret")));
 }
 
+TEST_F(HttpSourceTest, files_that_only_a_query_tells_apart_have_identities_that_show_none_of_it) {
+  const auto one = open("/m/?sig=s3cret").value();
+  const auto other = open("/m/?sig=another").value();
+  EXPECT_NE(one->identity("a"), other->identity("a"));
+  EXPECT_EQ(one->identity("a"), open("/m/?sig=s3cret").value()->identity("a"));
+  EXPECT_THAT(one->identity("a"), Not(HasSubstr("s3cret")));
+}
+
 TEST_F(HttpSourceTest, the_seal_beside_a_signed_file_is_asked_for_with_the_same_query) {
   server_.put("/m/a.txt", testing::make_object(kBytes));
   const auto source = open("/m/a.txt?sig=s3cret").value();

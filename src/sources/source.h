@@ -59,6 +59,10 @@ class Source {
   // The file's name as a person would write it: a URL without secrets, or a path.
   virtual std::string printable(std::string_view path) const = 0;
 
+  // Tells files of one process apart, also where only a query does: holds no secret that could be
+  // read out of it, and is not for people.
+  virtual std::string identity(std::string_view path) const = 0;
+
   // How many reads at once are polite and useful.
   virtual std::size_t max_connections() const = 0;
 };

@@ -15,17 +15,16 @@ using model::Proof;
 using model::Trust;
 
 FileJob::FileJob(const Shared& shared,
-                 const model::File& file,
-                 std::size_t index,
-                 std::string name,
+                 Subject subject,
                  std::span<const Want> wants,
                  bool peek)
     : shared_(shared),
-      file_(file),
-      index_(index),
-      name_(std::move(name)),
-      how_(how_to_prove(file, peek)),
-      piece_count_(hash::piece_count(file.size)),
+      file_(subject.file),
+      index_(subject.index),
+      name_(std::move(subject.name)),
+      identity_(std::move(subject.identity)),
+      how_(how_to_prove(file_, peek)),
+      piece_count_(hash::piece_count(file_.size)),
       landed_(piece_count_) {
   plan(wants);
   for (const Pieces& run : pieces_) {
@@ -119,7 +118,7 @@ Result<void> FileJob::check_piece(std::uint64_t piece, const hash::ChainingValue
     return {};
   }
   // What is proved as a whole is held to nothing else: its digest decides.
-  return how_ == How::kFirstSeen ? shared_.first_seen.hold(name_, file_, piece, value)
+  return how_ == How::kFirstSeen ? shared_.first_seen.hold(identity_, file_, piece, value)
                                  : Result<void>();
 }
 
@@ -206,7 +205,7 @@ Result<void> FileJob::publish(std::uint64_t piece, Proof proof) {
 }
 
 Result<void> FileJob::publish_all(Proof proof) {
-  shared_.first_seen.replace(name_, file_, values_);
+  shared_.first_seen.replace(identity_, file_, values_);
   for (std::uint64_t piece = 0; piece < piece_count_; ++piece) {
     TRY(publish(piece, proof));
   }

@@ -43,12 +43,16 @@ class FileJob {
     std::function<void(const FileJob&)> hashed;
   };
 
-  FileJob(const Shared& shared,
-          const model::File& file,
-          std::size_t index,
-          std::string name,
-          std::span<const Want> wants,  // of this file, in order of their ranges
-          bool peek);
+  // Which file it is about.
+  struct Subject {
+    const model::File& file;  // of the Snapshot
+    std::size_t index = 0;    // in it
+    std::string name;         // Source::printable
+    std::string identity;     // Source::identity
+  };
+
+  // `wants`: of this file, in order of their ranges.
+  FileJob(const Shared& shared, Subject subject, std::span<const Want> wants, bool peek);
 
   const model::File& file() const { return file_; }
 
@@ -115,6 +119,7 @@ class FileJob {
   const model::File& file_;
   const std::size_t index_;
   const std::string name_;
+  const std::string identity_;
   const How how_;
   const std::uint64_t piece_count_;
   std::vector<Pieces> pieces_;

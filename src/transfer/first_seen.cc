@@ -8,12 +8,12 @@
 
 namespace weighbridge::transfer {
 
-base::Result<void> FirstSeen::hold(const std::string& name,
+base::Result<void> FirstSeen::hold(const std::string& identity,
                                    const model::File& file,
                                    std::uint64_t piece,
                                    const hash::ChainingValue& value) {
   const hash::ChainingValue before = files_.with([&](std::map<std::string, Known>& files) {
-    Known& known = files[name];
+    Known& known = files[identity];
     if (known.size != file.size || known.validator != file.validator) {
       known = {file.size, file.validator, {}};
     }
@@ -27,11 +27,10 @@ base::Result<void> FirstSeen::hold(const std::string& name,
                                  "value {}, found {}",
                                  before.hex(),
                                  value.hex()))
-      .in_file(name)
       .at(hash::piece_range(piece, file.size).begin);
 }
 
-void FirstSeen::replace(const std::string& name,
+void FirstSeen::replace(const std::string& identity,
                         const model::File& file,
                         std::span<const hash::ChainingValue> values) {
   Known known{file.size, file.validator, {}};
@@ -39,12 +38,12 @@ void FirstSeen::replace(const std::string& name,
     known.pieces.emplace_hint(known.pieces.end(), piece, values[piece]);
   }
   files_.with(
-      [&](std::map<std::string, Known>& files) { files.insert_or_assign(name, std::move(known)); });
+      [&](std::map<std::string, Known>& files) { files.insert_or_assign(identity, std::move(known)); });
 }
 
-std::optional<hash::Root> FirstSeen::root(const std::string& name, const model::File& file) const {
+std::optional<hash::Root> FirstSeen::root(const std::string& identity, const model::File& file) const {
   return files_.with([&](const std::map<std::string, Known>& files) -> std::optional<hash::Root> {
-    const auto found = files.find(name);
+    const auto found = files.find(identity);
     if (found == files.end() || found->second.size != file.size ||
         found->second.validator != file.validator ||
         found->second.pieces.size() != hash::piece_count(file.size)) {

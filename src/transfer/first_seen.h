@@ -21,19 +21,19 @@ class FirstSeen {
   // Remembers the piece, or compares it with what is remembered. kCorrupt if it differs while the
   // origin says that the file has not changed (or cannot say). A file whose validator or size is
   // another one is a new revision: what was known of it is forgotten.
-  // `name`: the file's printable name; it says where the bytes come from.
-  base::Result<void> hold(const std::string& name,
+  // `identity`: the file's Source::identity.
+  base::Result<void> hold(const std::string& identity,
                           const model::File& file,
                           std::uint64_t piece,
                           const hash::ChainingValue& value);
 
   // Every piece of a file whose digest has matched: whatever came earlier was wrong or is older.
-  void replace(const std::string& name,
+  void replace(const std::string& identity,
                const model::File& file,
                std::span<const hash::ChainingValue> values);
 
   // The root of the file if every piece of it has been seen.
-  std::optional<hash::Root> root(const std::string& name, const model::File& file) const;
+  std::optional<hash::Root> root(const std::string& identity, const model::File& file) const;
 
  private:
   struct Known {

@@ -41,6 +41,8 @@ class FlakySealSource final : public sources::Source {
     return seal;
   }
 
+  std::string identity(std::string_view path) const override { return below_.identity(path); }
+
   Result<std::string> single_file(const base::Call& call) override {
     return below_.single_file(call);
   }

@@ -90,8 +90,9 @@ Result<void> Run::plan(const model::Snapshot& snapshot, std::span<const Want> wa
                                Transfer::kMaxFileBytes))
           .in_file(std::move(name));
     }
+    FileJob::Subject subject{file, first->file, std::move(name), source_.identity(file.path)};
     jobs_.push_back(std::make_unique<FileJob>(
-        shared_, file, first->file, std::move(name), std::span(first, last), options_.peek));
+        shared_, std::move(subject), std::span(first, last), options_.peek));
     for (const Pieces& run : jobs_.back()->pieces()) {
       progress_.wanted_bytes += hash::piece_range(run.end - 1, file.size).end -
                                 hash::piece_range(run.begin, file.size).begin;

@@ -72,6 +72,8 @@ class FakeSource final : public Source {
     return "fake://" + std::string(path);
   }
 
+  std::string identity(std::string_view path) const override { return printable(path); }
+
   std::size_t max_connections() const override { return connections; }
 
   // What has been asked for so far, in order.
