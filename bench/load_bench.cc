@@ -110,7 +110,7 @@ class Bench {
 
   std::uint64_t load() {
     const base::Call call(base::system_clock());
-    auto loader = must(loader::Loader::open(call, *source_, transfer_, pool_, ref_, {}));
+    auto loader = must(loader::Loader::open(call, {*source_, transfer_, pool_}, ref_, {}));
     const std::vector<loader::Tensor> tensors = must(loader->all(call));
     const loader::LoadReport report = loader->report();
     if (report.proof_bytes.size() != 1 || !report.proof_bytes.contains(model::Trust::kOrigin)) {

@@ -171,7 +171,7 @@ class Client {
     const auto ref = model::Ref::parse(url).value();
     source_ = sources::open_http_source(*client_, ref).value();
     auto loader = loader::Loader::open(
-        call_, *source_, transfer_, pool_, ref, {.filters = std::move(filters)});
+        call_, {*source_, transfer_, pool_}, ref, {.filters = std::move(filters)});
     WB_CHECK(loader.ok(), loader.error().message().c_str());
     return std::move(loader).value();
   }

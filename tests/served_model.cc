@@ -107,7 +107,7 @@ Result<void> ServedModel::take_all(const Call& call,
   const auto ref = TRY(model::Ref::parse(server_.url("/m/") + what));
   const auto source = TRY(sources::open_http_source(*client_, ref));
   const auto loader =
-      TRY(loader::Loader::open(call, *source, transfer_, pool_, ref, std::move(options)));
+      TRY(loader::Loader::open(call, {*source, transfer_, pool_}, ref, std::move(options)));
   while (const auto tensor = TRY(loader->next(call))) {
     ++outcome.tensors;
     if (!std::ranges::equal(tensor->bytes, expected_.at(tensor->name))) {

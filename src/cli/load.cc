@@ -67,7 +67,7 @@ Result<Loaded> load(const Call& call,
   const base::TimePoint began = call.clock().now();
   const OpenedRef opened = TRY(open_ref(environment, text));
   const auto loader = TRY(loader::Loader::open(
-      call, *opened.source, environment.transfer, environment.pool, opened.ref, {filters}));
+      call, {*opened.source, environment.transfer, environment.pool}, opened.ref, {filters}));
   Loaded loaded;
   {
     const ProgressDisplay display(

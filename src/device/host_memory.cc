@@ -96,7 +96,7 @@ base::Result<std::unique_ptr<HostRange>> HostPool::reserve(std::uint64_t bytes) 
                        fmt::format("no address space for {}", base::format_bytes(wanted)));
   }
   const std::span<std::byte> all(static_cast<std::byte*>(mapped), wanted + kHugePageBytes);
-  const std::uint64_t address = reinterpret_cast<std::uintptr_t>(mapped);
+  const auto address = reinterpret_cast<std::uintptr_t>(mapped);
   const std::uint64_t before = round_up(address, kHugePageBytes) - address;
   if (before > 0) {
     unmap(all.first(before));

@@ -21,6 +21,9 @@ using base::Error;
 using base::Result;
 
 constexpr std::size_t kMaxNamed = 20;  // files named in an error
+constexpr std::size_t kFilesAtOnce = 16;
+// Fronts of files that are kept for the load, so that they are not read twice.
+constexpr std::uint64_t kKeptBytes = kFilesAtOnce * transfer::Transfer::kPieceBytes;
 
 // Reads, parses and compares the headers. Confined to one thread.
 class HeaderReader {
@@ -36,18 +39,9 @@ class HeaderReader {
       read_.push_back({});
       read_.back().file = file;
     }
-    TRY(read([](const IndexedFile&) { return base::Range{0, transfer::Transfer::kPieceBytes}; }));
-    std::vector<base::Range> headers;
-    for (const IndexedFile& indexed : read_) {
-      headers.push_back(TRY(header_of(indexed)));
-    }
-    // The few whose header is longer than the first piece.
-    TRY(read([&](const IndexedFile& indexed) {
-      return base::Range{indexed.prefix.size(),
-                         headers[static_cast<std::size_t>(&indexed - read_.data())].end};
-    }));
-    for (std::size_t i = 0; i < read_.size(); ++i) {
-      TRY(parse(read_[i], headers[i]));
+    for (std::size_t first = 0; first < read_.size(); first += kFilesAtOnce) {
+      const std::size_t count = std::min(kFilesAtOnce, read_.size() - first);
+      TRY(read_headers(std::span(read_).subspan(first, count)));
     }
     return std::move(read_);
   }
@@ -61,31 +55,65 @@ class HeaderReader {
     return source_.printable(file_of(indexed).path);
   }
 
-  // Appends to every file's prefix the pieces of `range_of` it.
-  template <typename RangeOf>
-  Result<void> read(RangeOf&& range_of) {
+  Result<void> read_headers(std::span<IndexedFile> batch) {
+    std::vector<base::Range> looks(batch.size(), {0, transfer::Transfer::kPieceBytes});
+    TRY(read(batch, looks));
+    std::vector<base::Range> headers;
+    for (const IndexedFile& indexed : batch) {
+      headers.push_back(TRY(header_of(indexed)));
+      header_bytes_ += headers.back().size();
+      if (header_bytes_ > Index::kMaxHeaderBytes) {
+        return Error(Code::kExhausted,
+                     fmt::format("the headers of all files together have more than {} bytes",
+                                 Index::kMaxHeaderBytes))
+            .in_file(name_of(indexed));
+      }
+      // The few whose header is longer than the first piece.
+      looks[headers.size() - 1] = {indexed.prefix.size(), headers.back().end};
+    }
+    TRY(read(batch, looks));
+    for (std::size_t i = 0; i < batch.size(); ++i) {
+      TRY(parse(batch[i], headers[i]));
+      keep_or_drop(batch[i], headers[i]);
+    }
+    return {};
+  }
+
+  // Appends to each file's prefix the pieces of its range, if there is anything in it.
+  Result<void> read(std::span<IndexedFile> batch, std::span<const base::Range> ranges) {
     std::vector<transfer::Want> wants;
-    for (const IndexedFile& indexed : read_) {
-      base::Range range = range_of(indexed);
-      range.end = std::min(range.end, file_of(indexed).size);
-      if (range.begin < range.end || (range.begin == 0 && indexed.prefix.empty())) {
-        wants.push_back({indexed.file, range});
+    std::vector<IndexedFile*> wanted;
+    for (std::size_t i = 0; i < batch.size(); ++i) {
+      const base::Range range{ranges[i].begin, std::min(ranges[i].end, file_of(batch[i]).size)};
+      if (range.begin < range.end || range.begin == 0) {
+        wants.push_back({batch[i].file, range});
+        wanted.push_back(&batch[i]);
       }
     }
     transfer::MemorySink sink;
     transfer::Progress progress;
-    TRY(transfer_.run(call_, source_, snapshot_, wants, sink, progress, {.peek = true}));
-    for (IndexedFile& indexed : read_) {
-      const bool wanted = std::any_of(wants.begin(), wants.end(), [&](const transfer::Want& want) {
-        return want.file == indexed.file;
-      });
-      if (wanted) {
-        const transfer::MemorySink::Taken taken = sink.take(file_of(indexed));
-        indexed.prefix.insert(indexed.prefix.end(), taken.bytes.begin(), taken.bytes.end());
-        indexed.proof = taken.proof;
+    TRY(transfer_.run(call_, {source_, snapshot_, wants}, sink, progress, {.peek = true}));
+    for (IndexedFile* const indexed : wanted) {
+      transfer::MemorySink::Taken taken = sink.take(file_of(*indexed));
+      indexed->proof = taken.proof;
+      if (indexed->prefix.empty()) {
+        indexed->prefix = std::move(taken.bytes);
+      } else {
+        indexed->prefix.insert(indexed->prefix.end(), taken.bytes.begin(), taken.bytes.end());
       }
     }
     return {};
+  }
+
+  // A model of hundreds of files must not hold the front of each in memory.
+  void keep_or_drop(IndexedFile& indexed, base::Range header) {
+    if (indexed.proof.trust == model::Trust::kNone) {
+      indexed.prefix.resize(header.end);  // what is read later is held to it
+    } else if (kept_bytes_ + indexed.prefix.size() > kKeptBytes) {
+      indexed.prefix.clear();
+    }
+    indexed.prefix.shrink_to_fit();
+    kept_bytes_ += indexed.prefix.size();
   }
 
   Result<base::Range> header_of(const IndexedFile& indexed) const {
@@ -114,14 +142,19 @@ class HeaderReader {
   sources::Source& source_;
   const model::Snapshot& snapshot_;
   std::vector<IndexedFile> read_;
+  std::uint64_t header_bytes_ = 0;  // of all files so far
+  std::uint64_t kept_bytes_ = 0;    // in their prefixes
 };
 
 // Keeps nothing, and compares the front of files with what was looked at. Thread-safe: it does not
 // change.
 class HoldingSink final : public transfer::Sink {
  public:
-  HoldingSink(const model::Snapshot& snapshot, std::span<const IndexedFile> files)
-      : snapshot_(snapshot), files_(files) {}
+  HoldingSink(const model::Snapshot& snapshot, std::span<const IndexedFile> files) {
+    for (const IndexedFile& indexed : files) {
+      looked_at_.emplace(&snapshot.files[indexed.file], indexed.prefix);
+    }
+  }
 
   Result<std::span<std::byte>> place(const model::File&, base::Range) override {
     return std::span<std::byte>();
@@ -130,10 +163,7 @@ class HoldingSink final : public transfer::Sink {
   Result<void> landed(const model::File& file,
                       base::Range piece,
                       std::span<const std::byte> bytes) override {
-    const auto looked_at = std::ranges::find_if(files_, [&](const IndexedFile& indexed) {
-      return &snapshot_.files[indexed.file] == &file;
-    });
-    return hold_to(looked_at->prefix, piece, bytes);
+    return hold_to(looked_at_.at(&file), piece, bytes);
   }
 
   Result<void> publish(const model::File&, base::Range, model::Proof) override { return {}; }
@@ -141,8 +171,7 @@ class HoldingSink final : public transfer::Sink {
   void abandon(const model::File&, const Error&) override {}
 
  private:
-  const model::Snapshot& snapshot_;
-  const std::span<const IndexedFile> files_;
+  std::map<const model::File*, std::span<const std::byte>> looked_at_;
 };
 
 // Every tensor stands where the shard index says, and the index knows every tensor.
@@ -256,7 +285,7 @@ Result<void> Index::prove(const Call& call,
     }
   }
   HoldingSink sink(*snapshot_, files_);
-  TRY(transfer.run(call, source, *snapshot_, wants, sink, progress));
+  TRY(transfer.run(call, {source, *snapshot_, wants}, sink, progress));
   for (IndexedFile& indexed : files_) {
     if (indexed.proof.trust == model::Trust::kNone) {
       const model::File& file = snapshot_->files[indexed.file];

@@ -22,8 +22,9 @@ struct IndexedFile {
   std::size_t file = 0;  // in Index::snapshot().files
   formats::SafetensorsTable table;
   // The whole pieces that were read for the header, from the file's first byte on, and how they
-  // are proved. With Trust::kNone the file can be proved only as a whole: the table serves to plan
-  // and is not to be shown or acted on before that.
+  // are proved. Of a model of many files only the first ones keep them: empty means that they are
+  // to be read again. With Trust::kNone the file can be proved only as a whole: the table serves to
+  // plan and is not to be shown or acted on before that, and `prefix` ends with the header.
   std::vector<std::byte> prefix;
   model::Proof proof;
 };
@@ -37,16 +38,20 @@ base::Result<void> hold_to(std::span<const std::byte> looked_at,
 // A Snapshot's table of contents: which tensors lie where. A value once opened; Thread-compatible.
 class Index {
  public:
+  // Of all files together; one file alone may have as much.
+  static constexpr std::uint64_t kMaxHeaderBytes = formats::kMaxSafetensorsHeaderBytes;
+
   // Reads the headers of all files that hold tensors, in one request a file where the header fits
-  // into 1 MiB, all files at once.
+  // into 1 MiB, sixteen files at once.
   //
   // Which files those are: the one file if the Ref names one; else what
   // `model.safetensors.index.json` names; else `model.safetensors`; else, where files can be
   // listed, all `*.safetensors` of the root if no tensor name repeats. Other files stay unread.
   //
-  // kNotFound: no such files (says what was looked for), or the listing lacks a named shard.
-  // kInvalid: several candidates (lists them). kCorrupt: a header or the index is malformed, or
-  // they disagree; names the file, the tensor, the offset.
+  // kExhausted: the headers of all files together are longer than kMaxHeaderBytes. kNotFound: no
+  // such files (says what was looked for), or the listing lacks a named shard. kInvalid: several
+  // candidates (lists them). kCorrupt: a header or the index is malformed, or they disagree; names
+  // the file, the tensor, the offset.
   static base::Result<Index> open(const base::Call& call,
                                   transfer::Transfer& transfer,
                                   sources::Source& source,

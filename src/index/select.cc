@@ -111,7 +111,7 @@ class Selector {
     transfer::MemorySink sink;
     transfer::Progress progress;
     const transfer::Want want{index, {0, file.size}};
-    TRY(transfer_.run(call_, source_, snapshot_, {&want, 1}, sink, progress));
+    TRY(transfer_.run(call_, {source_, snapshot_, {&want, 1}}, sink, progress));
     auto parsed = formats::parse_shard_index(sink.take(file).bytes);
     if (!parsed.ok()) {
       return std::move(parsed).error().in_file(name);

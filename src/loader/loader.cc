@@ -69,6 +69,9 @@ class RunningLoader final : public Loader {
         ready_(index_.tensor_count() + 1),
         sink_([this](Tensor tensor) { hand_over(std::move(tensor)); }) {}
 
+  RunningLoader(const RunningLoader&) = delete;
+  RunningLoader& operator=(const RunningLoader&) = delete;
+
   ~RunningLoader() override {
     stop_.request_stop();
     if (worker_.joinable()) {
@@ -178,6 +181,9 @@ Result<void> RunningLoader::add(std::size_t i, device::HostPool& pool, Filter& f
   }
   sink_.add(file, std::move(placement));
   TRY(feed(file, prefix, proof));
+  if (prefix.empty()) {
+    wants_.push_back({indexed.file, {0, 1}});  // with its front the file's empty tensors are proved
+  }
   for (const model::TensorEntry* tensor : wanted) {
     const base::Range rest{std::max<std::uint64_t>(tensor->bytes.begin, prefix.size()),
                            tensor->bytes.end};
@@ -200,7 +206,7 @@ Result<void> RunningLoader::feed(const model::File& file,
 }
 
 void RunningLoader::work(const Call& call) {
-  auto report = transfer_.run(call, source_, index_.snapshot(), wants_, sink_, progress_);
+  auto report = transfer_.run(call, {source_, index_.snapshot(), wants_}, sink_, progress_);
   const std::optional<hash::Root> id = content_id();
   end_.with([&](End& end) {
     if (report.ok()) {
@@ -252,15 +258,14 @@ Result<std::vector<Tensor>> Loader::all(const Call& call) {
 }
 
 Result<std::unique_ptr<Loader>> Loader::open(const Call& call,
-                                             sources::Source& source,
-                                             transfer::Transfer& transfer,
-                                             device::HostPool& pool,
+                                             const Parts& parts,
                                              const model::Ref& ref,
                                              LoadOptions options) {
-  model::Snapshot snapshot = TRY(transfer::resolve(call, source, ref));
-  index::Index index = TRY(index::Index::open(call, transfer, source, std::move(snapshot)));
-  auto loader = std::make_unique<RunningLoader>(source, transfer, std::move(index));
-  TRY(loader->start(call, pool, Filter(std::move(options.filters))));
+  model::Snapshot snapshot = TRY(transfer::resolve(call, parts.source, ref));
+  index::Index index =
+      TRY(index::Index::open(call, parts.transfer, parts.source, std::move(snapshot)));
+  auto loader = std::make_unique<RunningLoader>(parts.source, parts.transfer, std::move(index));
+  TRY(loader->start(call, parts.pool, Filter(std::move(options.filters))));
   return std::unique_ptr<Loader>(std::move(loader));
 }
 

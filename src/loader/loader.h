@@ -37,14 +37,18 @@ struct LoadReport {
 // Thread-safe: next() may be called by several threads, each tensor goes to one of them.
 class Loader {
  public:
-  // Resolves the reference, reads the headers, plans and starts. `source`, `transfer` and `pool`
-  // must outlive the loader, the pool also its tensors. kNotFound if a filter matches no tensor;
-  // else as transfer::resolve and Index::open. The call's stop and deadline hold for the whole
-  // load.
+  // What a load works with: all must outlive the loader, the pool also its tensors.
+  struct Parts {
+    sources::Source& source;
+    transfer::Transfer& transfer;
+    device::HostPool& pool;
+  };
+
+  // Resolves the reference, reads the headers, plans and starts. kNotFound if a filter matches no
+  // tensor; else as transfer::resolve and Index::open. The call's stop and deadline hold for the
+  // whole load.
   static base::Result<std::unique_ptr<Loader>> open(const base::Call& call,
-                                                    sources::Source& source,
-                                                    transfer::Transfer& transfer,
-                                                    device::HostPool& pool,
+                                                    const Parts& parts,
                                                     const model::Ref& ref,
                                                     LoadOptions options);
 

@@ -13,6 +13,7 @@
 #include "sources/testing/fake_source.h"
 #include "testing/manual_clock.h"
 #include "transfer/make_seal.h"
+#include "transfer/resolve.h"
 
 namespace weighbridge::loader {
 namespace {
@@ -49,7 +50,7 @@ class LoaderTest : public ::testing::Test {
     const std::string file = source_.single.empty() ? "" : source_.single;
     auto ref = model::Ref::parse("http://fake/" + file + pin);
     EXPECT_TRUE(ref.ok());
-    return Loader::open(call_, source_, transfer_, pool_, *ref, std::move(options));
+    return Loader::open(call_, {source_, transfer_, pool_}, *ref, std::move(options));
   }
 
   // Opens and takes everything; checks every byte against what was made.
@@ -227,6 +228,29 @@ TEST_F(LoaderTest, the_content_id_is_unknown_while_a_file_is_unread) {
   source_.files["config.json"] = {std::byte{'x'}};
   ASSERT_TRUE(load().ok());
   EXPECT_FALSE(report_.content_id.has_value());
+}
+
+TEST_F(LoaderTest, a_model_of_many_files_arrives_whole_and_keeps_few_fronts_in_memory) {
+  for (int i = 0; i < 40; ++i) {
+    const std::string name = std::to_string(i);
+    add_model("s" + name + ".safetensors",
+              {{"empty" + name, 0}, {"t" + name, 1'500'000}, {"end" + name, 5}});
+  }
+  seal();
+  auto loader = open();
+  ASSERT_TRUE(loader.ok()) << loader.error().message();
+  ASSERT_TRUE((*loader)->all(call_).ok());
+  auto snapshot = transfer::resolve(call_, source_, model::Ref::parse("http://fake/").value());
+  ASSERT_TRUE(snapshot.ok());
+  const auto index = index::Index::open(call_, transfer_, source_, std::move(snapshot).value());
+  ASSERT_TRUE(index.ok());
+  std::size_t kept = 0;
+  for (const index::IndexedFile& file : index->files()) {
+    kept += file.prefix.size();
+  }
+  EXPECT_LE(kept, 16 * base::kMiB);
+  ASSERT_TRUE(load().ok());
+  EXPECT_EQ(report_.tensors, 120U);
 }
 
 TEST_F(LoaderTest, a_filter_reads_only_what_it_wants) {

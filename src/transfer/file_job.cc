@@ -14,10 +14,7 @@ using model::Method;
 using model::Proof;
 using model::Trust;
 
-FileJob::FileJob(const Shared& shared,
-                 Subject subject,
-                 std::span<const Want> wants,
-                 bool peek)
+FileJob::FileJob(const Shared& shared, Subject subject, std::span<const Want> wants, bool peek)
     : shared_(shared),
       file_(subject.file),
       index_(subject.index),
@@ -157,7 +154,9 @@ Result<void> FileJob::check_root() {
       is_single_piece() ? hash::Root{values_.front().bytes} : hash::merge_pieces(values_);
   if (found != *file_.root) {
     return mismatch(
-        "the file is not the one that was named (BLAKE3)", file_.root->hex(), found.hex());
+        fmt::format("bytes 0-{} are not what was named (BLAKE3 of the file)", file_.size),
+        file_.root->hex(),
+        found.hex());
   }
   return publish_all({file_.trust, Method::kRoot});
 }
@@ -191,7 +190,9 @@ Result<void> FileJob::hash_in_order(std::uint64_t piece,
 Result<void> FileJob::check_sha256(const hash::Sha256Digest& found) {
   if (found != *file_.sha256) {
     return mismatch(
-        "the file is not the one that was named (SHA-256)", file_.sha256->hex(), found.hex());
+        fmt::format("bytes 0-{} are not what was named (SHA-256 of the file)", file_.size),
+        file_.sha256->hex(),
+        found.hex());
   }
   return publish_all({file_.trust, Method::kSha256});
 }
@@ -212,15 +213,16 @@ Result<void> FileJob::publish_all(Proof proof) {
   return {};
 }
 
-void FileJob::give_up() {
+bool FileJob::give_up() {
   std::map<std::uint64_t, Waiting> dropped;
   {
     const std::scoped_lock lock(mutex_);
     if (given_up_.exchange(true)) {
-      return;
+      return false;
     }
     dropped.swap(waiting_);
   }
+  return true;
 }
 
 }  // namespace weighbridge::transfer

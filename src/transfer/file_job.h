@@ -84,7 +84,8 @@ class FileJob {
                             ScratchPool::Buffer scratch);
 
   // Nothing more of this file is wanted: pieces that wait for their turn are dropped.
-  void give_up();
+  // True the first time.
+  bool give_up();
 
   bool given_up() const { return given_up_; }
 

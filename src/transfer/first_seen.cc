@@ -37,11 +37,13 @@ void FirstSeen::replace(const std::string& identity,
   for (std::size_t piece = 0; piece < values.size(); ++piece) {
     known.pieces.emplace_hint(known.pieces.end(), piece, values[piece]);
   }
-  files_.with(
-      [&](std::map<std::string, Known>& files) { files.insert_or_assign(identity, std::move(known)); });
+  files_.with([&](std::map<std::string, Known>& files) {
+    files.insert_or_assign(identity, std::move(known));
+  });
 }
 
-std::optional<hash::Root> FirstSeen::root(const std::string& identity, const model::File& file) const {
+std::optional<hash::Root> FirstSeen::root(const std::string& identity,
+                                          const model::File& file) const {
   return files_.with([&](const std::map<std::string, Known>& files) -> std::optional<hash::Root> {
     const auto found = files.find(identity);
     if (found == files.end() || found->second.size != file.size ||

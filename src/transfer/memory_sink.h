@@ -46,11 +46,16 @@ class MemorySink final : public Sink {
   // What has been published of the file; the sink forgets it.
   Taken take(const model::File& file) {
     return files_.with([&](auto& files) {
+      Kept& kept = files[file.path];
       Taken taken;
-      for (auto& [offset, bytes] : files[file.path].pieces) {
-        taken.bytes.insert(taken.bytes.end(), bytes.begin(), bytes.end());
+      for (auto& [offset, bytes] : kept.pieces) {
+        if (taken.bytes.empty()) {
+          taken.bytes = std::move(bytes);
+        } else {
+          taken.bytes.insert(taken.bytes.end(), bytes.begin(), bytes.end());
+        }
       }
-      taken.proof = files[file.path].proof;
+      taken.proof = kept.proof;
       files.erase(file.path);
       return taken;
     });

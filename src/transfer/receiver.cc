@@ -78,6 +78,7 @@ Result<void> Receiver::end_piece() {
     const hash::ChainingValue value =
         single ? hash::ChainingValue{hasher_.finish_root().bytes} : hasher_.finish_piece();
     TRY(job_.landed(piece_, place_.first(filled_), value, std::move(scratch_)));
+    ++handed_over_;
   }
   ++piece_;
   return {};

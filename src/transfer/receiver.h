@@ -30,6 +30,9 @@ class Receiver final : public base::BodySink {
   // The first piece that has not been handed to the job.
   std::uint64_t piece() const { return piece_; }
 
+  // How many have been handed to the job, over all bodies.
+  std::uint64_t handed_over() const { return handed_over_; }
+
   bool done() const { return piece_ >= run_.end; }
 
   // Ends a run whose last piece has no bytes (an empty file).
@@ -47,6 +50,7 @@ class Receiver final : public base::BodySink {
   Progress& progress_;
   hash::PieceHasher hasher_;
   std::uint64_t piece_;
+  std::uint64_t handed_over_ = 0;
   bool begun_ = false;
   bool needed_ = false;  // a stream passes over pieces that nobody wants
   std::span<std::byte> place_;

@@ -5,6 +5,7 @@
 #include <optional>
 #include <stop_token>
 #include <thread>
+#include <unordered_map>
 #include <utility>
 
 #include <fmt/format.h>
@@ -27,20 +28,23 @@ using base::Result;
 // members that its own threads share are guarded.
 class Run {
  public:
-  Run(const Call& call,
-      sources::Source& source,
-      Sink& sink,
-      Progress& progress,
-      FirstSeen& first_seen,
-      std::uint64_t seed,
-      const RunOptions& options)
+  // What a run works with, besides its plan.
+  struct Setting {
+    Sink& sink;
+    Progress& progress;
+    FirstSeen& first_seen;
+    std::uint64_t seed = 0;
+    RunOptions options;
+  };
+
+  Run(const Call& call, const Plan& plan, const Setting& setting)
       : call_(call.stopped_by(stop_.get_token())),
         outer_stop_(call.stop(), [this] { stop_.request_stop(); }),
-        source_(source),
-        progress_(progress),
-        options_(options),
-        retry_({.max_tries = Transfer::kTries}, sync::seeded_random(seed)),
-        shared_{sink, first_seen, scratch_, progress, [this](const FileJob& job) {
+        source_(plan.source),
+        progress_(setting.progress),
+        options_(setting.options),
+        retry_({.max_tries = Transfer::kTries}, sync::seeded_random(setting.seed)),
+        shared_{setting.sink, setting.first_seen, scratch_, progress_, [this](const FileJob& job) {
                   schedule_->hashed(job);
                 }} {}
 
@@ -134,12 +138,14 @@ Result<void> Run::close(Report& report) {
   if (overall.ok() && std::any_of(jobs_.begin(), jobs_.end(), incomplete)) {
     overall = Error(Code::kInternal, "the transfer ended before everything was proved");
   }
+  std::unordered_map<std::size_t, const Error*> errors;
+  for (const FileFailure& failure : report.failures) {
+    errors.emplace(failure.file, &failure.error);
+  }
   for (const std::unique_ptr<FileJob>& job : jobs_) {
-    const auto own = std::find_if(report.failures.begin(),
-                                  report.failures.end(),
-                                  [&](const FileFailure& f) { return f.file == job->index(); });
-    if (own != report.failures.end()) {
-      shared_.sink.abandon(job->file(), own->error);
+    const auto own = errors.find(job->index());
+    if (own != errors.end()) {
+      shared_.sink.abandon(job->file(), *own->second);
     } else if (!overall.ok() && !job->complete()) {
       shared_.sink.abandon(job->file(), overall.error());
     }
@@ -165,17 +171,12 @@ void Run::work() {
 }
 
 void Run::failed(FileJob& job, Error error) {
-  job.give_up();
-  if (stop_.stop_requested()) {
-    return;  // the consequence of a stop, not its cause
+  const bool first = job.give_up();
+  if (!first || stop_.stop_requested()) {
+    return;  // known already; or the consequence of a stop, not its cause
   }
   failures_.with([&](std::vector<FileFailure>& failures) {
-    const bool known = std::any_of(failures.begin(), failures.end(), [&](const FileFailure& f) {
-      return f.file == job.index();
-    });
-    if (!known) {
-      failures.push_back({job.index(), std::move(error)});
-    }
+    failures.push_back({job.index(), std::move(error)});
   });
   if (!options_.keep_going) {
     stop_.request_stop();
@@ -227,22 +228,22 @@ Result<bool> Run::fetch_once(const Request& request, Receiver& receiver) {
 // and more must follow. What was hurt on its way is asked for again at once.
 Result<bool> Run::fetch_more(const Request& request, Receiver& receiver) {
   for (std::size_t unproved = 0; !request.job->given_up();) {
-    const std::uint64_t before = receiver.piece();
+    const std::uint64_t before = receiver.handed_over();
     auto once = fetch_once(request, receiver);
     if (once.ok()) {
       return true;
     }
     ++retries_;
-    Error error = named(request, receiver, std::move(once).error());
+    Error error = std::move(once).error();
     const bool corrupt = error.code() == Code::kCorrupt;
     if (corrupt && !request.job->needs(receiver.piece())) {
       return error;  // the proof of the whole file, which cannot be tried again
     }
-    if (receiver.piece() > before) {
+    if (receiver.handed_over() > before) {
       return false;
     }
     if (!corrupt || ++unproved >= Transfer::kProofTries) {
-      return error;
+      return named(request, receiver, std::move(error));
     }
   }
   return true;
@@ -257,14 +258,10 @@ Result<void> Run::fetch(const Request& request) {
 
 }  // namespace
 
-Result<Report> Transfer::run(const Call& call,
-                             sources::Source& source,
-                             const model::Snapshot& snapshot,
-                             std::span<const Want> wants,
-                             Sink& sink,
-                             Progress& progress,
-                             RunOptions options) {
-  return Run(call, source, sink, progress, first_seen_, seed_++, options).run(snapshot, wants);
+Result<Report> Transfer::run(
+    const Call& call, const Plan& plan, Sink& sink, Progress& progress, RunOptions options) {
+  return Run(call, plan, {sink, progress, first_seen_, seed_++, options})
+      .run(plan.snapshot, plan.wants);
 }
 
 }  // namespace weighbridge::transfer

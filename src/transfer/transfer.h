@@ -44,6 +44,13 @@ struct Report {
   std::vector<FileFailure> failures;
 };
 
+// What is wanted, of which Snapshot, from where. Borrows all three for the run.
+struct Plan {
+  sources::Source& source;
+  const model::Snapshot& snapshot;
+  std::span<const Want> wants;
+};
+
 struct RunOptions {
   // A look before the proof, for planning only: files that can be proved only as a whole give the
   // wanted pieces at once with Trust::kNone. Who acts upon them holds what is read later to them.
@@ -79,9 +86,7 @@ class Transfer {
   // Returns when every want is published or the first error has stopped everything; nobody touches
   // the sink afterwards. Errors name the file, the range, the digests expected and found.
   base::Result<Report> run(const base::Call& call,
-                           sources::Source& source,
-                           const model::Snapshot& snapshot,
-                           std::span<const Want> wants,
+                           const Plan& plan,
                            Sink& sink,
                            Progress& progress,
                            RunOptions options = {});

@@ -127,7 +127,7 @@ class TransferTest : public ::testing::Test {
   }
 
   Result<Report> run(std::vector<Want> wants, RunOptions options = {}) {
-    return transfer_.run(call_, source_, snapshot_, wants, sink_, progress_, options);
+    return transfer_.run(call_, {source_, snapshot_, wants}, sink_, progress_, options);
   }
 
   testing::ManualClock clock_{testing::ManualClock::Waits::kJumpToTheirEnd};
@@ -319,6 +319,7 @@ TEST_F(TransferTest, a_file_that_misses_its_sha256_publishes_nothing) {
   EXPECT_EQ(report.error().code(), Code::kCorrupt);
   EXPECT_THAT(report.error().message(),
               AllOf(HasSubstr("SHA-256"), HasSubstr(snapshot_.files[0].sha256->hex())));
+  EXPECT_EQ(report.error().offset(), std::nullopt) << "the file is wrong, not a place in it";
   EXPECT_TRUE(sink_.record().published.empty());
   EXPECT_EQ(sink_.record().abandoned.at("a"), Code::kCorrupt);
 }
@@ -436,6 +437,21 @@ TEST_F(TransferTest, a_stream_that_breaks_begins_anew_and_publishes_nothing_twic
   for (const auto& [offset, count] : sink_.record().publications) {
     EXPECT_EQ(count, 1) << offset;
   }
+}
+
+TEST_F(TransferTest, a_stream_that_keeps_breaking_is_given_up) {
+  add_sealed("a", 21 * kPiece);
+  source_.has_ranges = false;
+  // Short and long by turns: the longer one brings nothing that an earlier one has not brought.
+  source_.fault = [](const FakeSource::Read& read) {
+    FakeSource::Fault fault;
+    fault.stop_after = (read.number % 2 == 0 ? 3 : 5) * kPiece + kPiece / 2;
+    return fault;
+  };
+  const auto report = run(everything());
+  ASSERT_FALSE(report.ok());
+  EXPECT_EQ(report.error().code(), Code::kUnavailable);
+  EXPECT_LE(source_.reads().size(), 4 * Transfer::kTries);
 }
 
 TEST_F(TransferTest, a_stream_is_hashed_in_order_too) {

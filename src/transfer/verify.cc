@@ -75,7 +75,7 @@ Result<Verification> verify(const Call& call,
   }
   DiscardingSink sink;
   Report report =
-      TRY(transfer.run(call, source, snapshot, wants, sink, progress, {.keep_going = true}));
+      TRY(transfer.run(call, {source, snapshot, wants}, sink, progress, {.keep_going = true}));
   for (FileFailure& failure : report.failures) {
     verification.failed.push_back({snapshot.files[failure.file].path, std::move(failure.error)});
   }
