@@ -258,6 +258,15 @@ class Sealing(Cli):
         self.assertEqual(sealed["files"], 2)
         self.assertEqual(sealed["bytes"], self.weights.stat().st_size + 2)
 
+    def test_what_a_killed_seal_left_behind_becomes_no_file_of_the_next(self):
+        directory = self.scratch_copy()
+        left_behind = directory / ".weighbridge-tmp-weighbridge.seal-4711-0"
+        left_behind.write_bytes((directory / "weighbridge.seal").read_bytes()[:100])
+        verified = self.json("verify", directory)
+        self.assertEqual((verified["failed"], verified["unlisted"]), ([], []))
+        self.assertEqual(self.json("seal", directory)["sha256"], self.seal_sha256)
+        self.assertNotIn(b"weighbridge-tmp", (directory / "weighbridge.seal").read_bytes())
+
     def test_what_cannot_be_sealed_is_named_and_nothing_is_written(self):
         directory = self.scratch_copy()
         (directory / "weighbridge.seal").unlink()
