@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "base/text.h"
+#include "cli/content_id.h"
 #include "cli/open_ref.h"
 #include "cli/progress.h"
 #include "cli/report.h"
@@ -48,7 +49,7 @@ Result<Verified> verify(const Call& call,
   }
   verified.ref = opened.ref.printable();
   verified.trust = snapshot.files.empty() ? model::Trust::kOrigin : snapshot.files.front().trust;
-  verified.content_id = snapshot.content_id;
+  verified.content_id = content_id_of(snapshot, *opened.source, environment.transfer.first_seen());
   verified.took = call.clock().now() - began;
   return verified;
 }
