@@ -93,7 +93,7 @@ std::string as_json(const Verified& verified) {
 std::string for_people(const Verified& verified) {
   const transfer::Verification& verification = verified.verification;
   std::string text = fmt::format(
-      "checked {}, {}, against {}\n",
+      "checked {}, read {}, against {}\n",
       counted(verification.files, "file"),
       bytes_in(verification.bytes, verified.took),
       verified.trust == model::Trust::kPinned ? "what you pinned" : "the seal beside them");

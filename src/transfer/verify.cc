@@ -95,11 +95,11 @@ Result<Verification> verify(const Call& call,
   for (std::size_t i = 0; i < snapshot.files.size(); ++i) {
     wants.push_back({i, {0, snapshot.files[i].size}});
     ++verification.files;
-    verification.bytes += snapshot.files[i].size;
   }
   DiscardingSink sink;
   Report report =
       TRY(transfer.run(call, source, snapshot, wants, sink, progress, {.keep_going = true}));
+  verification.bytes = report.received_bytes;
   for (FileFailure& failure : report.failures) {
     verification.failed.push_back({snapshot.files[failure.file].path, std::move(failure.error)});
   }

@@ -17,8 +17,8 @@ struct Verification {
     base::Error error;
   };
 
-  std::uint64_t files = 0;  // looked at
-  std::uint64_t bytes = 0;
+  std::uint64_t files = 0;            // looked at
+  std::uint64_t bytes = 0;            // read of them, again included
   std::vector<Failed> failed;         // missing, changed or unreadable; in order of paths
   std::vector<std::string> unlisted;  // there, but not in the Snapshot; where files can be listed
 };

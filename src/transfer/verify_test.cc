@@ -87,6 +87,13 @@ TEST_F(VerifyTest, a_missing_file_is_not_found) {
   EXPECT_EQ(run()->failed.at(0).error.code(), Code::kNotFound);
 }
 
+TEST_F(VerifyTest, only_bytes_that_were_read_are_counted) {
+  source_.files.erase("b");
+  EXPECT_EQ(run()->bytes, 6'000'000U);
+  source_.files.clear();
+  EXPECT_EQ(run()->bytes, 0U);
+}
+
 TEST_F(VerifyTest, a_file_cut_short_fails) {
   source_.files["b"].resize(2'000'000);
   EXPECT_THAT(failed(), ElementsAre("b"));
