@@ -243,6 +243,19 @@ class Verifying(Cli):
                 self.assertEqual(json.loads(done.stderr)["code"], "corrupt")
         self.assertIn("not in the seal: new.txt", self.run_it("verify", directory).stdout)
 
+    def test_an_executable_bit_that_changed_either_way_fails(self):
+        directory = self.scratch_copy()
+        file = directory / "config.json"
+        for mode, is_set, was_set in ((0o755, "set", "not set"), (0o644, "not set", "set")):
+            file.chmod(mode)
+            done = self.run_it("verify", directory, "--json")
+            self.assertEqual(done.returncode, CORRUPT, done.stderr)
+            self.assertEqual([(failed["path"], failed["code"], failed["message"])
+                              for failed in json.loads(done.stdout)["failed"]],
+                             [("config.json", "corrupt",
+                               f"the executable bit is {is_set}, the seal says {was_set}")])
+            self.json("seal", directory)
+
     def test_without_seal_or_pin_there_is_nothing_to_compare_with(self):
         for ref in (self.plain, f"{self.url}/plain/"):
             self.assertIn("hint", self.error(2, "invalid", "verify", ref))
@@ -257,6 +270,15 @@ class Sealing(Cli):
         self.assertEqual(self.sha256(directory / "weighbridge.seal"), self.seal_sha256)
         self.assertEqual(sealed["files"], 2)
         self.assertEqual(sealed["bytes"], self.weights.stat().st_size + 2)
+
+    def test_what_a_killed_seal_left_behind_becomes_no_file_of_the_next(self):
+        directory = self.scratch_copy()
+        left_behind = directory / ".weighbridge-tmp-weighbridge.seal-4711-0"
+        left_behind.write_bytes((directory / "weighbridge.seal").read_bytes()[:100])
+        verified = self.json("verify", directory)
+        self.assertEqual((verified["failed"], verified["unlisted"]), ([], []))
+        self.assertEqual(self.json("seal", directory)["sha256"], self.seal_sha256)
+        self.assertNotIn(b"weighbridge-tmp", (directory / "weighbridge.seal").read_bytes())
 
     def test_what_cannot_be_sealed_is_named_and_nothing_is_written(self):
         directory = self.scratch_copy()

@@ -290,6 +290,18 @@ TEST_F(CommandLineTest, VerifyNamesWhatChangedWhatIsMissingAndWhatIsNew) {
   EXPECT_THAT(err_.text, HasSubstr("2 of 2 files failed: config.json, model.safetensors"));
 }
 
+TEST_F(CommandLineTest, AFileReadWholeHasTheSameContentIdInEveryCommand) {
+  write_model();
+  const std::string ref =
+      scratch_ / "model.safetensors#sha256=" + hash::Sha256::of(model_bytes_).hex();
+  std::set<std::string> ids;
+  for (const char* command : {"load", "inspect", "verify"}) {
+    ASSERT_EQ(run({command, ref, "--json"}), 0) << err_.text;
+    ids.insert(text_of(json().at("content_id")));
+  }
+  EXPECT_EQ(ids.size(), 1);
+}
+
 TEST_F(CommandLineTest, VerifyNeedsSomebodyWhoVouches) {
   write_model();
   EXPECT_EQ(run({"verify", directory()}), 2);

@@ -1,7 +1,7 @@
 #include "cli/inspect.h"
 
 #include <algorithm>
-#include <map>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -15,6 +15,7 @@
 #include "cli/report.h"
 #include "index/index.h"
 #include "model/tensor.h"
+#include "transfer/content_id.h"
 #include "transfer/resolve.h"
 
 namespace weighbridge::cli {
@@ -31,6 +32,7 @@ struct Inspected {
   model::Ref ref;
   index::Index index;
   std::vector<Trust> trusts;  // of the files of the snapshot, in their order
+  std::optional<hash::Root> content_id;
 };
 
 // A header of a file that can be proved only as a whole is no more than a rumour: reads all of it.
@@ -79,7 +81,9 @@ Result<Inspected> inspect(const Call& call,
       TRY(index::Index::open(call, environment.transfer, source, std::move(snapshot)));
   TRY(prove_whole(call, environment, style, source, index));
   std::vector<Trust> trusts = trusts_of(environment.transfer, source, index);
-  return Inspected{std::move(opened.ref), std::move(index), std::move(trusts)};
+  const auto content_id =
+      transfer::content_id_of(index.snapshot(), source, environment.transfer.first_seen());
+  return Inspected{std::move(opened.ref), std::move(index), std::move(trusts), content_id};
 }
 
 // Text that leaves for `out` whenever there is enough of it. Confined.
@@ -144,7 +148,7 @@ Result<void> print_json(const Inspected& inspected, Output& out) {
   json.key("ref");
   json.text(inspected.ref.printable());
   json.key("content_id");
-  root_or_null(json, snapshot.content_id);
+  root_or_null(json, inspected.content_id);
   json.key("files");
   json.begin_array();
   for (std::size_t i = 0; i < snapshot.files.size(); ++i) {
@@ -173,8 +177,8 @@ Result<void> print_for_people(const Inspected& inspected, Output& out) {
                               inspected.ref.printable(),
                               counted(snapshot.files.size(), "file"),
                               counted(inspected.index.tensor_count(), "tensor"));
-  if (snapshot.content_id) {
-    pages.text() += fmt::format("  content_id {}\n", snapshot.content_id->hex());
+  if (inspected.content_id) {
+    pages.text() += fmt::format("  content_id {}\n", inspected.content_id->hex());
   }
   pages.text() += "files: bytes, proof, path\n";
   for (std::size_t i = 0; i < snapshot.files.size(); ++i) {

@@ -11,6 +11,7 @@
 #include "cli/open_ref.h"
 #include "cli/progress.h"
 #include "cli/report.h"
+#include "transfer/content_id.h"
 #include "transfer/resolve.h"
 #include "transfer/verify.h"
 
@@ -48,7 +49,7 @@ Result<Verified> verify(const Call& call,
   }
   verified.ref = opened.ref.printable();
   verified.trust = snapshot.files.empty() ? model::Trust::kOrigin : snapshot.files.front().trust;
-  verified.content_id = snapshot.content_id;
+  verified.content_id = transfer::content_id_of(snapshot, *opened.source, environment.transfer.first_seen());
   verified.took = call.clock().now() - began;
   return verified;
 }
@@ -92,7 +93,7 @@ std::string as_json(const Verified& verified) {
 std::string for_people(const Verified& verified) {
   const transfer::Verification& verification = verified.verification;
   std::string text = fmt::format(
-      "checked {}, {}, against {}\n",
+      "checked {}, read {}, against {}\n",
       counted(verification.files, "file"),
       bytes_in(verification.bytes, verified.took),
       verified.trust == model::Trust::kPinned ? "what you pinned" : "the seal beside them");

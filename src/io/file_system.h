@@ -73,8 +73,8 @@ class FileSystem {
 std::unique_ptr<FileSystem> real_file_system();
 
 // Writes `bytes` to `path` so that after a crash it holds either what it held before or all of
-// them: unique temporary file beside it, sync, rename, sync of the directory. Leaves no temporary
-// file behind on failure.
+// them: unique temporary file `.weighbridge-tmp-*` beside it, sync, rename, sync of the directory.
+// Leaves no temporary file behind on failure; a crash may, and no seal lists it.
 base::Result<void> write_file_atomically(FileSystem& files,
                                          const std::string& path,
                                          std::span<const std::byte> bytes);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <string_view>
 
 #include <unistd.h>
 
@@ -17,11 +18,26 @@ using base::Code;
 using base::Error;
 using base::Result;
 
-// Unique among the threads of this process and its siblings; what a crashed process with the same
-// number left behind is passed over by create(), which takes no existing name.
+// Of "model/weights": "model/" and "weights".
+struct PathParts {
+  std::string_view directory;  // with its slash; empty if the path has none
+  std::string_view name;
+};
+
+PathParts parts_of(std::string_view path) {
+  const std::size_t slash = path.rfind('/');
+  const std::size_t begin = slash == std::string_view::npos ? 0 : slash + 1;
+  return {path.substr(0, begin), path.substr(begin)};
+}
+
+// Begins as names that are never sealed do, so that what a crash leaves behind becomes no file of a
+// model. Unique among the threads of this process and its siblings; what a crashed process with the
+// same number left behind is passed over by create(), which takes no existing name.
 std::string temporary_name(const std::string& path) {
   static std::atomic<std::uint64_t> counter = 0;
-  return fmt::format("{}.weighbridge-tmp-{}-{}", path, ::getpid(), counter++);
+  const PathParts parts = parts_of(path);
+  return fmt::format(
+      "{}.weighbridge-tmp-{}-{}-{}", parts.directory, parts.name, ::getpid(), counter++);
 }
 
 struct Temporary {
@@ -44,11 +60,11 @@ Result<Temporary> create_temporary(FileSystem& files, const std::string& path) {
 }
 
 std::string directory_of(const std::string& path) {
-  const std::size_t slash = path.rfind('/');
-  if (slash == std::string::npos) {
-    return ".";
+  std::string_view directory = parts_of(path).directory;
+  if (directory.size() > 1) {
+    directory.remove_suffix(1);
   }
-  return slash == 0 ? "/" : path.substr(0, slash);
+  return directory.empty() ? "." : std::string(directory);
 }
 
 Result<void> fill_and_rename(FileSystem& files,

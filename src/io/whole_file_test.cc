@@ -42,6 +42,16 @@ class Disk {
 
   std::size_t names() { return real_->list(scratch_.path()).value().size(); }
 
+  // The one name beside the target.
+  std::string other_name() {
+    for (const DirectoryEntry& entry : real_->list(scratch_.path()).value()) {
+      if (entry.name != "target") {
+        return entry.name;
+      }
+    }
+    return "absent";
+  }
+
   FaultyFileSystem& faulty() { return faulty_; }
 
   const std::string& path() const { return target_; }
@@ -109,6 +119,17 @@ TEST_P(AtomicWritePower, LostAfterTheAcknowledgementLeavesTheNew) {
 INSTANTIATE_TEST_SUITE_P(Names,
                          AtomicWritePower,
                          ::testing::Values(Names::kForgotten, Names::kKept));
+
+TEST(AtomicWrites, ACrashLeavesNothingButAHiddenTemporaryWithTheNameOfTheFile) {
+  Disk disk;
+  ASSERT_TRUE(disk.write(kOld).ok());
+  disk.faulty().fail_call(3, Fault::kPowerLoss);  // the sync: the temporary is there and no more
+  ASSERT_FALSE(disk.write(kNew).ok());
+  EXPECT_EQ(disk.names(), 2U);
+  EXPECT_THAT(disk.other_name(),
+              ::testing::MatchesRegex("\\.weighbridge-tmp-target-[0-9]+-[0-9]+"));
+  EXPECT_EQ(disk.target(), kOld);
+}
 
 TEST(AtomicWrites, ByManyThreadsLeaveOneOfTheirTexts) {
   Disk disk;

@@ -14,6 +14,7 @@
 #include "loader/tensor_sink.h"
 #include "sync/bounded_queue.h"
 #include "sync/guarded.h"
+#include "transfer/content_id.h"
 #include "transfer/resolve.h"
 
 namespace weighbridge::loader {
@@ -131,7 +132,6 @@ class RunningLoader final : public Loader {
   Result<void> feed(const model::File& file, std::span<const std::byte> prefix, model::Proof proof);
   void work(const Call& call);
   void hand_over(Tensor tensor);
-  std::optional<hash::Root> content_id() const;
 
   sources::Source& source_;
   transfer::Transfer& transfer_;
@@ -207,7 +207,8 @@ Result<void> RunningLoader::feed(const model::File& file,
 
 void RunningLoader::work(const Call& call) {
   auto report = transfer_.run(call, {source_, index_.snapshot(), wants_}, sink_, progress_);
-  const std::optional<hash::Root> id = content_id();
+  const std::optional<hash::Root> id =
+      transfer::content_id_of(index_.snapshot(), source_, transfer_.first_seen());
   end_.with([&](End& end) {
     if (report.ok()) {
       end.requests = report->requests;
@@ -229,20 +230,6 @@ void RunningLoader::hand_over(Tensor tensor) {
   // The queue has room for every tensor there is, so this neither waits nor fails.
   const auto pushed = ready_.push(Call(base::system_clock()), std::move(tensor));
   WB_CHECK(pushed.ok(), "the queue of ready tensors is closed only after the last of them");
-}
-
-std::optional<hash::Root> RunningLoader::content_id() const {
-  const model::Snapshot& snapshot = index_.snapshot();
-  if (snapshot.content_id || !snapshot.listed) {
-    return snapshot.content_id;
-  }
-  std::vector<model::File> files = snapshot.files;
-  for (model::File& file : files) {
-    if (!file.root) {
-      file.root = transfer_.first_seen().root(source_.identity(file.path), file);
-    }
-  }
-  return model::content_id(files);
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "transfer/verify.h"
 
 #include <algorithm>
+#include <iterator>
 #include <optional>
 #include <utility>
 
@@ -31,30 +32,53 @@ Result<void> all_vouched_for(const model::Snapshot& snapshot) {
           "file with #sha256= or #blake3=.");
 }
 
-Result<std::vector<std::string>> unlisted_files(const Call& call,
-                                                sources::Source& source,
-                                                const model::Snapshot& snapshot) {
-  std::vector<std::string> unlisted;
+// What stands in the directory, or nothing if one file alone is named or none can be listed.
+Result<std::optional<sources::Listing>> list_directory(const Call& call, sources::Source& source) {
   if (!TRY(source.single_file(call)).empty()) {
-    return unlisted;
+    return std::optional<sources::Listing>();
   }
-  const auto listing = TRY(source.list(call));
-  if (!listing) {
-    return unlisted;
-  }
+  return source.list(call);
+}
+
+std::vector<std::string> unlisted_files(const sources::Listing& listing,
+                                        const model::Snapshot& snapshot) {
+  std::vector<std::string> unlisted;
   const auto add = [&](const std::string& path) {
     if (snapshot.find(path) == nullptr) {
       unlisted.push_back(path);
     }
   };
-  for (const model::File& file : listing->files) {
+  for (const model::File& file : listing.files) {
     add(file.path);
   }
-  for (const sources::Listing::Refused& refused : listing->refused) {
+  for (const sources::Listing::Refused& refused : listing.refused) {
     add(refused.path);
   }
   std::sort(unlisted.begin(), unlisted.end());
   return unlisted;
+}
+
+// It is sealed and part of the content_id, and no byte of the file tells it. A file whose bytes
+// have failed already is not named again. `failed` is in order of paths, and stays so.
+void compare_executable_bits(const sources::Source& source,
+                             const sources::Listing& listing,
+                             const model::Snapshot& snapshot,
+                             std::vector<Verification::Failed>& failed) {
+  std::vector<Verification::Failed> others;
+  for (const model::File& file : listing.files) {
+    const model::File* const sealed = snapshot.find(file.path);
+    if (sealed == nullptr || sealed->executable == file.executable ||
+        std::ranges::binary_search(failed, file.path, {}, &Verification::Failed::path)) {
+      continue;
+    }
+    Error error(Code::kCorrupt,
+                fmt::format("the executable bit is {}, the seal says {}",
+                            file.executable ? "set" : "not set",
+                            sealed->executable ? "set" : "not set"));
+    others.push_back({file.path, std::move(error).in_file(source.printable(file.path))});
+  }
+  std::ranges::move(others, std::back_inserter(failed));
+  std::ranges::sort(failed, {}, &Verification::Failed::path);
 }
 
 }  // namespace
@@ -66,22 +90,24 @@ Result<Verification> verify(const Call& call,
                             Progress& progress) {
   TRY(all_vouched_for(snapshot));
   Verification verification;
-  verification.unlisted = TRY(unlisted_files(call, source, snapshot));
+  const auto listing = TRY(list_directory(call, source));
   std::vector<Want> wants;
   for (std::size_t i = 0; i < snapshot.files.size(); ++i) {
     wants.push_back({i, {0, snapshot.files[i].size}});
     ++verification.files;
-    verification.bytes += snapshot.files[i].size;
   }
   DiscardingSink sink;
   Report report =
       TRY(transfer.run(call, {source, snapshot, wants}, sink, progress, {.keep_going = true}));
+  verification.bytes = report.received_bytes;
   for (FileFailure& failure : report.failures) {
     verification.failed.push_back({snapshot.files[failure.file].path, std::move(failure.error)});
   }
-  std::sort(verification.failed.begin(),
-            verification.failed.end(),
-            [](const auto& a, const auto& b) { return a.path < b.path; });
+  std::ranges::sort(verification.failed, {}, &Verification::Failed::path);
+  if (listing) {
+    verification.unlisted = unlisted_files(*listing, snapshot);
+    compare_executable_bits(source, *listing, snapshot, verification.failed);
+  }
   return verification;
 }
 

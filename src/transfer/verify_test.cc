@@ -87,8 +87,36 @@ TEST_F(VerifyTest, a_missing_file_is_not_found) {
   EXPECT_EQ(run()->failed.at(0).error.code(), Code::kNotFound);
 }
 
+TEST_F(VerifyTest, only_bytes_that_were_read_are_counted) {
+  source_.files.erase("b");
+  EXPECT_EQ(run()->bytes, 6'000'000U);
+  source_.files.clear();
+  EXPECT_EQ(run()->bytes, 0U);
+}
+
 TEST_F(VerifyTest, a_file_cut_short_fails) {
   source_.files["b"].resize(2'000'000);
+  EXPECT_THAT(failed(), ElementsAre("b"));
+}
+
+TEST_F(VerifyTest, another_executable_bit_fails_its_file_where_files_can_be_listed) {
+  snapshot_.files[1].executable = true;
+  source_.files["c"].back() ^= std::byte{1};
+  const auto verification = run();
+  ASSERT_TRUE(verification.ok());
+  ASSERT_EQ(verification->failed.size(), 2U);
+  EXPECT_EQ(verification->failed[0].path, "b");
+  EXPECT_EQ(verification->failed[0].error.code(), Code::kCorrupt);
+  EXPECT_EQ(verification->failed[0].error.message(),
+            "the executable bit is not set, the seal says set");
+  EXPECT_EQ(verification->failed[1].path, "c");
+  source_.can_list = false;
+  EXPECT_THAT(failed(), ElementsAre("c"));
+}
+
+TEST_F(VerifyTest, a_file_whose_bytes_fail_is_named_once_whatever_its_executable_bit) {
+  snapshot_.files[1].executable = true;
+  source_.files["b"].back() ^= std::byte{1};
   EXPECT_THAT(failed(), ElementsAre("b"));
 }
 

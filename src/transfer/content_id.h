@@ -1,0 +1,18 @@
+#pragma once
+
+#include <optional>
+
+#include "hash/digest.h"
+#include "model/snapshot.h"
+#include "sources/source.h"
+#include "transfer/first_seen.h"
+
+namespace weighbridge::transfer {
+
+// The Snapshot's content_id, with the roots of files that were read whole in this process where the
+// Snapshot lacks them; nothing while one of its files is not known. Thread-safe.
+std::optional<hash::Root> content_id_of(const model::Snapshot& snapshot,
+                                        const sources::Source& source,
+                                        const FirstSeen& seen);
+
+}  // namespace weighbridge::transfer
