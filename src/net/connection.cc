@@ -136,11 +136,26 @@ struct Connection::Handles {
     options_taken = options_taken && curl_easy_setopt(easy.get(), option, value) == CURLE_OK;
   }
 
+  // An easy handle with no option set yet.
+  Result<void> renew_easy();
   void set_transport(const HttpClientOptions& options);
   void set_request(const Outgoing& request, curl_slist* headers);
   void set_callbacks(Progress& progress);
   Result<HeaderList> header_list(const Outgoing& request) const;
 };
+
+Result<void> Connection::Handles::renew_easy() {
+  if (easy) {
+    curl_easy_reset(easy.get());
+  } else {
+    easy.reset(curl_easy_init());
+  }
+  options_taken = true;
+  if (!easy) {
+    return Error(Code::kExhausted, "out of memory for a request");
+  }
+  return {};
+}
 
 void Connection::Handles::set_transport(const HttpClientOptions& options) {
   set(CURLOPT_NOSIGNAL, 1L);
@@ -213,8 +228,7 @@ Connection::~Connection() = default;
 Result<std::unique_ptr<Connection>> Connection::open(const HttpClientOptions& options) {
   auto handles = std::make_unique<Handles>();
   handles->multi.reset(curl_multi_init());
-  handles->easy.reset(curl_easy_init());
-  if (!handles->multi || !handles->easy) {
+  if (!handles->multi) {
     return Error(Code::kExhausted, "out of memory for a connection");
   }
   return std::unique_ptr<Connection>(new Connection(options, std::move(handles)));
@@ -225,8 +239,7 @@ Result<void> Connection::perform(const base::Call& call, const Outgoing& request
   Handles& handles = *handles_;
   const HeaderList headers = TRY(handles.header_list(request));
   Progress progress{answer, call.clock(), false, {}};
-  curl_easy_reset(handles.easy.get());
-  handles.options_taken = true;
+  TRY(handles.renew_easy());
   handles.set_transport(options_);
   handles.set_request(request, headers.get());
   handles.set_callbacks(progress);
@@ -243,6 +256,11 @@ Result<void> Connection::perform(const base::Call& call, const Outgoing& request
     outcome = drive(call, progress);
   }
   curl_multi_remove_handle(multi, handles.easy.get());  // hangs up if it is not finished
+  if (!outcome.ok()) {
+    // After a failure libcurl may keep a buffer through a reset (7.88 does when a name cannot be
+    // resolved), and then refuses to size it anew. The open connections are the multi handle's.
+    handles.easy.reset();
+  }
   return outcome;
 }
 

@@ -302,6 +302,25 @@ TEST_F(HttpClientTest, AServerThatIsNotThereIsUnavailable) {
   EXPECT_EQ(head.error().file(), ask.url);
 }
 
+TEST_F(HttpClientTest, AHostWithoutAnAddressIsUnavailableAtEveryTry) {
+  HttpClientOptions alone;
+  alone.no_proxy = "*";
+  HttpClientOptions behind_proxy;
+  behind_proxy.proxy = "http://nohost.invalid:3128";
+  behind_proxy.no_proxy = "elsewhere.invalid";
+  for (const HttpClientOptions& options : {alone, behind_proxy}) {
+    const auto client = make_http_client(options);
+    HttpGet ask;
+    ask.url = "http://nohost.invalid/";  // .invalid is never in the DNS
+    for (int i = 0; i < 3; ++i) {
+      MemorySink sink(10);
+      const auto head = client->get(call_, ask, sink);
+      ASSERT_FALSE(head.ok());
+      EXPECT_EQ(head.error().code(), Code::kUnavailable) << head.error().message();
+    }
+  }
+}
+
 TEST_F(HttpClientTest, ARequestThatCannotBeSentIsInvalid) {
   HttpGet empty = request(base::Range{5, 5});
   HttpGet smuggled = request();
