@@ -25,6 +25,19 @@ using ::testing::Not;
 
 const std::string kBytes = "0123456789";
 
+// Sends a body without a length and without an end. Thread-safe: it holds nothing.
+class EndlessClient final : public net::HttpClient {
+ public:
+  Result<net::HttpHead> get(const base::Call&, const net::HttpGet&, base::BodySink& sink) override {
+    for (auto window = sink.window(); !window.empty(); window = sink.window()) {
+      TRY(sink.landed(window.size()));
+    }
+    net::HttpHead head;
+    head.status = 200;
+    return head;
+  }
+};
+
 class HttpSourceTest : public ::testing::Test {
  protected:
   HttpSourceTest() {
@@ -190,6 +203,16 @@ TEST_F(HttpSourceTest, a_server_that_says_no_length_is_counted) {
     always(fault);
     EXPECT_EQ(open("/m/").value()->find(call_, "a").value().size, 300'000U);
   }
+}
+
+TEST_F(HttpSourceTest, a_body_without_length_and_end_is_given_up_by_name) {
+  EndlessClient endless;
+  const auto ref = model::Ref::parse("http://user:pw@host/m/").value();
+  const auto file = open_http_source(endless, ref).value()->find(call_, "a");
+  ASSERT_FALSE(file.ok());
+  EXPECT_EQ(file.error().code(), Code::kUnsupported);
+  EXPECT_THAT(file.error().message(), HasSubstr("1 TiB"));
+  EXPECT_EQ(file.error().file(), "http://host/m/a");
 }
 
 TEST_F(HttpSourceTest, a_status_becomes_its_code_and_names_the_url) {
