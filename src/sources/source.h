@@ -24,7 +24,7 @@ struct Listing {
   };
 
   std::vector<model::File> files;  // in byte order of paths; no digests
-  std::vector<Refused> refused;    // links to directories, devices, names that are not UTF-8, ...
+  std::vector<Refused> refused;    // links to directories, devices, what may not be read, ...
 };
 
 // Where bytes come from: one Ref, opened. Every call is ONE try: it neither retries nor hedges
