@@ -17,7 +17,7 @@ using base::Error;
 using base::Result;
 
 // What one read() asks the kernel for: small enough to be hashed while it is still in the cache.
-constexpr std::size_t kReadBytes = 256 * 1024;
+constexpr std::size_t kReadBytes = std::size_t{256} * 1024;
 constexpr std::size_t kMaxDepth = 64;
 
 model::Validator validator_of(const io::FileInfo& info) {
