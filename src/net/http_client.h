@@ -20,7 +20,8 @@ struct HttpHeader {
 };
 
 // What a body must still be: compared in every answer before its first byte is handed on.
-// An empty or absent part is not compared.
+// An empty or absent part is not compared. Another size is kConflict, as other validators are; but
+// kCorrupt where no validator says that this object was ever seen with that size.
 struct HttpExpect {
   std::string etag;           // as it came, quotes and W/ included
   std::string last_modified;  // compared only where `etag` is empty or the answer has none

@@ -268,6 +268,31 @@ TEST_F(HttpSourceTest, another_etag_or_size_than_was_found_is_a_conflict) {
   EXPECT_EQ(read(*source, file, {0, 10}).error().code(), Code::kConflict);
 }
 
+TEST_F(HttpSourceTest, a_sealed_file_of_another_size_is_corrupt) {
+  server_.put("/m/a", testing::make_object(kBytes, "\"one\""));
+  const auto source = open("/m/").value();
+  model::File sealed;  // a seal knows no validator
+  sealed.path = "a";
+  for (const std::uint64_t size : {9U, 11U, 100U}) {
+    sealed.size = size;
+    for (const base::Range range : {base::Range{0, size}, base::Range{size - 1, size}}) {
+      const auto text = read(*source, sealed, range);
+      ASSERT_FALSE(text.ok());
+      EXPECT_EQ(text.error().code(), Code::kCorrupt);
+      EXPECT_THAT(text.error().message(), HasSubstr("the file has 10 bytes"));
+      EXPECT_THAT(text.error().message(), HasSubstr(std::to_string(size)));
+    }
+  }
+}
+
+TEST_F(HttpSourceTest, a_file_that_shrank_since_it_was_found_is_a_conflict_also_past_its_end) {
+  server_.put("/m/a", testing::make_object(kBytes, "\"one\""));
+  const auto source = open("/m/").value();
+  const model::File file = source->find(call_, "a").value();
+  server_.put("/m/a", testing::make_object("01234", "\"one\""));
+  EXPECT_EQ(read(*source, file, {8, 10}).error().code(), Code::kConflict);
+}
+
 TEST_F(HttpSourceTest, each_call_is_one_try) {
   server_.put("/m/a", testing::make_object(kBytes));
   const auto source = open("/m/").value();

@@ -50,7 +50,8 @@ class Source {
 
   // Bytes `range` of `file`, in order, into `sink`. kUnsupported, with nothing delivered, when the
   // origin can only send the file from its beginning and the range begins elsewhere; kConflict when
-  // it is no longer the file that `file` describes. Errors carry the file's printable name.
+  // it is no longer the file that `file` describes, or kCorrupt when `file` has no validator and
+  // another size. Errors carry the file's printable name.
   virtual base::Result<void> read(const base::Call& call,
                                   const model::File& file,
                                   base::Range range,
