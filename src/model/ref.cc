@@ -147,6 +147,33 @@ std::string_view authority_of(std::string_view rest) {
   return rest.substr(0, rest.find_first_of("/?#"));
 }
 
+// host, host:port or [v6]:port.
+bool is_plain_host(std::string_view host) {
+  const std::size_t bracket = host.rfind(']');
+  const std::size_t colon = host.find(':', bracket == std::string_view::npos ? 0 : bracket);
+  return colon == std::string_view::npos ||
+         host.substr(colon + 1).find_first_not_of("0123456789") == std::string_view::npos;
+}
+
+// A password with a '/' or '?' ends the authority too early: what follows the ':' is then no port,
+// and the '@' comes later. An '@' after a plain host is a revision or a digest.
+bool begins_in_a_password(std::string_view rest) {
+  std::string_view host = authority_of(rest);
+  const std::string_view after = rest.substr(host.size());
+  host.remove_prefix(host.rfind('@') + 1);  // npos + 1 is 0
+  return !is_plain_host(host) && after.find('@') != std::string_view::npos;
+}
+
+// A URL with a typo, as `http:/me:secret@host/`, is a path; nobody means a password to be printed.
+std::string without_mistyped_user(std::string_view path) {
+  const std::size_t colon = path.find(':');
+  const std::size_t at = path.rfind('@');
+  if (colon == std::string_view::npos || at == std::string_view::npos || at < colon) {
+    return std::string(path);
+  }
+  return fmt::format("{}:...{}", path.substr(0, colon), path.substr(at));
+}
+
 Result<void> check_authority(const SchemeRule& rule, std::string_view authority) {
   const std::size_t at = authority.rfind('@');
   if (at != std::string_view::npos && !rule.may_have_user) {
@@ -249,7 +276,10 @@ Result<void> Ref::take_url(std::size_t colon) {
 
 std::string Ref::printable() const {
   const std::size_t colon = text_.find("://");
-  if (colon == std::string::npos || scheme_ == Scheme::kFile) {
+  if (colon == std::string::npos) {
+    return base::printable(without_mistyped_user(text_), kMaxRefBytes * 4);
+  }
+  if (scheme_ == Scheme::kFile) {
     return base::printable(text_, kMaxRefBytes * 4);
   }
   const std::string_view rest = std::string_view(text_).substr(colon + 3);
@@ -258,6 +288,9 @@ std::string Ref::printable() const {
   std::string_view shown = rest.substr(0, rest.find_first_of("?#"));
   if (const std::size_t at = authority_of(rest).rfind('@'); at != std::string_view::npos) {
     shown.remove_prefix(at + 1);
+  }
+  if (begins_in_a_password(rest.substr(0, rest.find('#')))) {
+    shown = "...";
   }
   return fmt::format("{}{}{}", std::string_view(text_).substr(0, colon + 3), shown, pin);
 }

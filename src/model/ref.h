@@ -41,6 +41,7 @@ class Ref {
   const std::string& text() const { return text_; }
 
   // For people, logs and JSON: no userinfo, no query (both may hold credentials), the pin kept.
+  // What may be a URL with a password that was mistyped is cut short by "...".
   std::string printable() const;
 
   // Without the pin: the URL, or for files the path (file:// taken off, percent-decoded).

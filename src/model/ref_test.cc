@@ -63,6 +63,37 @@ INSTANTIATE_TEST_SUITE_P(
                     Accepted{"nfs://host/export/path", Scheme::kNfs, "", ""},
                     Accepted{"cache://bucket/path", Scheme::kCache, "", ""}));
 
+// What a password or a typo turns into something else is not printed either.
+INSTANTIATE_TEST_SUITE_P(
+    Mistyped,
+    AcceptedRef,
+    testing::Values(Accepted{"http://user:pa/SECRET@h/", Scheme::kHttp, "", "http://..."},
+                    Accepted{"http://user:pa?SECRET@h/", Scheme::kHttp, "", "http://..."},
+                    Accepted{"http://user:pa/SEC@RET@h/a?b", Scheme::kHttp, "", "http://..."},
+                    Accepted{"http://me@user:pa/SECRET@h/", Scheme::kHttp, "", "http://..."},
+                    Accepted{"http://user:1a/SECRET@h/#sha256=" + hex(),
+                             Scheme::kHttp,
+                             "http://user:1a/SECRET@h/",
+                             "http://...#sha256=" + hex()},
+                    Accepted{"oci://user:pa/SECRET@h/x", Scheme::kOci, "", "oci://..."},
+                    Accepted{"hf://org:pa/SECRET@h/x", Scheme::kHf, "", "hf://..."},
+                    Accepted{"http://u:PW@h:80/a@b", Scheme::kHttp, "", "http://h:80/a@b"},
+                    Accepted{"http://[::1]:80/a@b", Scheme::kHttp, "", ""},
+                    Accepted{"oci://host/repo@sha256:ab", Scheme::kOci, "", ""},
+                    Accepted{"oci://host:5000/repo@sha256:ab", Scheme::kOci, "", ""},
+                    Accepted{"oci://user:PW@host/repo@sha256:ab",
+                             Scheme::kOci,
+                             "",
+                             "oci://host/repo@sha256:ab"},
+                    Accepted{"hf://org/name@rev", Scheme::kHf, "", ""},
+                    Accepted{"hf://org/name@a:b", Scheme::kHf, "", ""},
+                    Accepted{"oci://repo:tag", Scheme::kOci, "", ""},
+                    Accepted{"http:/u:PW@h/", Scheme::kFile, "", "http:...@h/"},
+                    Accepted{"u:PW@host/x", Scheme::kFile, "", "u:...@host/x"},
+                    Accepted{"u:P/W@Q@host/x", Scheme::kFile, "", "u:...@host/x"},
+                    Accepted{"a@b:c/d", Scheme::kFile, "", ""},
+                    Accepted{"file:///a:b@c", Scheme::kFile, "/a:b@c", ""}));
+
 INSTANTIATE_TEST_SUITE_P(
     Paths,
     AcceptedRef,

@@ -44,6 +44,14 @@ Error wrong_range(std::string_view value, const base::Range& asked) {
                            base::printable(value)));
 }
 
+Error changed(std::string_view what, std::string_view was, std::string_view is) {
+  return Error(Code::kConflict,
+               fmt::format("the object changed while it was being read: its {} was {}, is now {}",
+                           what,
+                           base::printable(was, 128),
+                           base::printable(is, 128)));
+}
+
 }  // namespace
 
 bool Answer::note(Result<void> result) {
@@ -98,6 +106,7 @@ Result<void> Answer::judge() {
     if (const auto range = parse_content_range(head_.header("content-range"))) {
       head_.total_bytes = range->total;
     }
+    return judge_size();  // beyond its end: it may be shorter than it should be
   }
   if (head_.status != 200 && head_.status != 206) {
     return {};
@@ -177,13 +186,6 @@ Result<void> Answer::judge_whole(std::optional<std::uint64_t> length) {
 
 Result<void> Answer::judge_validators() const {
   const HttpExpect& expect = request_.expect;
-  const auto changed = [](std::string_view what, std::string_view was, std::string_view is) {
-    return Error(Code::kConflict,
-                 fmt::format("the object changed while it was being read: its {} was {}, is now {}",
-                             what,
-                             base::printable(was, 128),
-                             base::printable(is, 128)));
-  };
   const bool by_etag = !expect.etag.empty() && !head_.etag.empty();
   if (by_etag && expect.etag != head_.etag) {
     return changed("ETag", expect.etag, head_.etag);
@@ -192,10 +194,21 @@ Result<void> Answer::judge_validators() const {
   if (by_time && expect.last_modified != head_.last_modified) {
     return changed("Last-Modified", expect.last_modified, head_.last_modified);
   }
-  if (expect.total_bytes && head_.total_bytes && *expect.total_bytes != *head_.total_bytes) {
-    return changed("size", std::to_string(*expect.total_bytes), std::to_string(*head_.total_bytes));
+  return judge_size();
+}
+
+Result<void> Answer::judge_size() const {
+  const HttpExpect& expect = request_.expect;
+  if (!expect.total_bytes || !head_.total_bytes || *expect.total_bytes == *head_.total_bytes) {
+    return {};
   }
-  return {};
+  if (expect.etag.empty() && expect.last_modified.empty()) {
+    return Error(
+        Code::kCorrupt,
+        fmt::format(
+            "the file has {} bytes, expected are {}", *head_.total_bytes, *expect.total_bytes));
+  }
+  return changed("size", std::to_string(*expect.total_bytes), std::to_string(*head_.total_bytes));
 }
 
 bool Answer::on_body(std::span<const std::byte> bytes) {

@@ -39,6 +39,7 @@ class Answer {
   base::Result<void> judge_partial(std::optional<std::uint64_t> length);
   base::Result<void> judge_whole(std::optional<std::uint64_t> length);
   base::Result<void> judge_validators() const;
+  base::Result<void> judge_size() const;
   base::Result<std::optional<std::uint64_t>> content_length() const;
   base::Result<void> deliver(std::span<const std::byte> bytes);
   bool note(base::Result<void> result);

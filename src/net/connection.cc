@@ -4,6 +4,7 @@
 #include <array>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <stop_token>
 #include <string_view>
@@ -57,6 +58,18 @@ bool append(HeaderList& list, const std::string& line) {
   return true;
 }
 
+// At least 1, so that silence is always too little.
+std::uint64_t least_window_bytes(const HttpClientOptions& options) {
+  const auto window_ms = static_cast<std::uint64_t>(options.stall_timeout.count());
+  return std::max<std::uint64_t>(1, options.least_bytes_per_second * window_ms / 1000);
+}
+
+Error stalled(std::uint64_t bytes, std::chrono::milliseconds window) {
+  return Error(Code::kTimedOut,
+               bytes == 0 ? fmt::format("nothing arrived for {} ms", window.count())
+                          : fmt::format("only {} bytes arrived in {} ms", bytes, window.count()));
+}
+
 Code code_of(CURLcode code) {
   switch (code) {
     case CURLE_PEER_FAILED_VERIFICATION:
@@ -91,26 +104,46 @@ std::string_view hint_of(CURLcode code) {
 
 }  // namespace
 
-// What the callbacks of one request share.
+// What the callbacks of one request share. A window of the stall limit opens with the connection
+// and again whenever enough has arrived; if it passes before that, the request has stalled.
 struct Connection::Progress {
   Answer& answer;
   const base::Clock& clock;
+  const std::uint64_t least_bytes;  // that a window of the stall limit must bring
   bool connected = false;
-  base::TimePoint last_byte;
+  base::TimePoint window_begin;
+  std::uint64_t window_bytes = 0;
+
+  void open_window(base::TimePoint now) {
+    window_begin = now;
+    window_bytes = 0;
+  }
+
+  void count(std::size_t bytes) {
+    window_bytes += bytes;
+    if (window_bytes >= least_bytes) {
+      open_window(clock.now());
+    }
+  }
 
   static std::size_t on_header(char* data, std::size_t size, std::size_t count, void* user) {
     auto& progress = *static_cast<Progress*>(user);
     const std::string_view line(data, size * count);
     const bool go_on = progress.answer.on_header_line(line);
-    progress.last_byte = progress.clock.now();
+    progress.count(line.size());
+    if (line.starts_with('\r') || line.starts_with('\n')) {
+      progress.open_window(progress.clock.now());  // a short head was waited for, and is complete
+    }
     return go_on ? line.size() : 0;
   }
 
   static std::size_t on_body(char* data, std::size_t size, std::size_t count, void* user) {
     auto& progress = *static_cast<Progress*>(user);
     const auto bytes = std::as_bytes(std::span(data, size * count));
+    const base::TimePoint arrived = progress.clock.now();
     const bool go_on = progress.answer.on_body(bytes);
-    progress.last_byte = progress.clock.now();  // after the sink: its time is not the server's
+    progress.window_begin += progress.clock.now() - arrived;  // the sink's time, not the server's
+    progress.count(bytes.size());
     return go_on ? bytes.size() : 0;
   }
 
@@ -119,7 +152,7 @@ struct Connection::Progress {
   static int on_connected(void* user, char* /*to*/, char* /*from*/, int /*port*/, int /*port*/) {
     auto& progress = *static_cast<Progress*>(user);
     progress.connected = true;
-    progress.last_byte = progress.clock.now();
+    progress.open_window(progress.clock.now());
     return CURL_PREREQFUNC_OK;
   }
 };
@@ -136,11 +169,26 @@ struct Connection::Handles {
     options_taken = options_taken && curl_easy_setopt(easy.get(), option, value) == CURLE_OK;
   }
 
+  // An easy handle with no option set yet.
+  Result<void> renew_easy();
   void set_transport(const HttpClientOptions& options);
   void set_request(const Outgoing& request, curl_slist* headers);
   void set_callbacks(Progress& progress);
   Result<HeaderList> header_list(const Outgoing& request) const;
 };
+
+Result<void> Connection::Handles::renew_easy() {
+  if (easy) {
+    curl_easy_reset(easy.get());
+  } else {
+    easy.reset(curl_easy_init());
+  }
+  options_taken = true;
+  if (!easy) {
+    return Error(Code::kExhausted, "out of memory for a request");
+  }
+  return {};
+}
 
 void Connection::Handles::set_transport(const HttpClientOptions& options) {
   set(CURLOPT_NOSIGNAL, 1L);
@@ -213,8 +261,7 @@ Connection::~Connection() = default;
 Result<std::unique_ptr<Connection>> Connection::open(const HttpClientOptions& options) {
   auto handles = std::make_unique<Handles>();
   handles->multi.reset(curl_multi_init());
-  handles->easy.reset(curl_easy_init());
-  if (!handles->multi || !handles->easy) {
+  if (!handles->multi) {
     return Error(Code::kExhausted, "out of memory for a connection");
   }
   return std::unique_ptr<Connection>(new Connection(options, std::move(handles)));
@@ -224,9 +271,8 @@ Result<void> Connection::perform(const base::Call& call, const Outgoing& request
   TRY(call.check());
   Handles& handles = *handles_;
   const HeaderList headers = TRY(handles.header_list(request));
-  Progress progress{answer, call.clock(), false, {}};
-  curl_easy_reset(handles.easy.get());
-  handles.options_taken = true;
+  Progress progress{answer, call.clock(), least_window_bytes(options_), false, {}, 0};
+  TRY(handles.renew_easy());
   handles.set_transport(options_);
   handles.set_request(request, headers.get());
   handles.set_callbacks(progress);
@@ -243,6 +289,11 @@ Result<void> Connection::perform(const base::Call& call, const Outgoing& request
     outcome = drive(call, progress);
   }
   curl_multi_remove_handle(multi, handles.easy.get());  // hangs up if it is not finished
+  if (!outcome.ok()) {
+    // After a failure libcurl may keep a buffer through a reset (7.88 does when a name cannot be
+    // resolved), and then refuses to size it anew. The open connections are the multi handle's.
+    handles.easy.reset();
+  }
   return outcome;
 }
 
@@ -272,12 +323,11 @@ Result<void> Connection::wait(const base::Call& call, const Progress& progress) 
   TRY(call.check());
   base::Duration longest = std::min<base::Duration>(kLongestWait, call.remaining());
   if (progress.connected) {
-    const base::Duration quiet = call.clock().now() - progress.last_byte;
-    if (quiet >= options_.stall_timeout) {
-      return Error(Code::kTimedOut,
-                   fmt::format("nothing arrived for {} ms", options_.stall_timeout.count()));
+    const base::Duration open = call.clock().now() - progress.window_begin;
+    if (open >= options_.stall_timeout) {
+      return stalled(progress.window_bytes, options_.stall_timeout);
     }
-    longest = std::min<base::Duration>(longest, options_.stall_timeout - quiet);
+    longest = std::min<base::Duration>(longest, options_.stall_timeout - open);
   }
   const auto wait_ms = std::chrono::ceil<std::chrono::milliseconds>(longest).count();
   if (curl_multi_poll(handles_->multi.get(), nullptr, 0, static_cast<int>(wait_ms), nullptr) !=

@@ -29,7 +29,7 @@ class Connection {
   ~Connection();
 
   // Sends the request and feeds `answer` until it says stop, the answer ends, the connection
-  // breaks, the call ends or nothing has arrived for the stall limit.
+  // breaks, the call ends or too little has arrived for the stall limit.
   base::Result<void> perform(const base::Call& call, const Outgoing& request, Answer& answer);
 
  private:

@@ -20,7 +20,8 @@ struct HttpHeader {
 };
 
 // What a body must still be: compared in every answer before its first byte is handed on.
-// An empty or absent part is not compared.
+// An empty or absent part is not compared. Another size is kConflict, as other validators are; but
+// kCorrupt where no validator says that this object was ever seen with that size.
 struct HttpExpect {
   std::string etag;           // as it came, quotes and W/ included
   std::string last_modified;  // compared only where `etag` is empty or the answer has none
@@ -70,11 +71,11 @@ class HttpClient {
   //
   // A sink whose window is empty before the body ends closes the connection, and that is success.
   // kUnavailable: cannot connect, broke off, shorter than announced. kTimedOut: the call's
-  // deadline, or no byte for the stall limit. kCancelled: the call was stopped. kConflict: the
-  // answer contradicts `expect`. kCorrupt: more bytes than announced, malformed or oversized
-  // headers. kDenied: TLS verification. kInvalid: a URL, header, CA file or redirect that cannot be
-  // used. kUnsupported also: a body encoded although it was asked not to be.
-  // Errors name the URL without userinfo or query.
+  // deadline, or a stall, which is silence or a trickle. kCancelled: the call was stopped.
+  // kConflict: the answer contradicts `expect`. kCorrupt: more bytes than announced, malformed or
+  // oversized headers. kDenied: TLS verification. kInvalid: a URL, header, CA file or redirect that
+  // cannot be used. kUnsupported also: a body encoded although it was asked not to be. Errors name
+  // the URL without userinfo or query.
   virtual base::Result<HttpHead> get(const base::Call& call,
                                      const HttpGet& request,
                                      base::BodySink& sink) = 0;
@@ -89,7 +90,10 @@ struct HttpClientOptions {
   std::string proxy;     // empty: http_proxy, https_proxy, ... as curl reads them
   std::string no_proxy;  // empty: no_proxy
   std::chrono::milliseconds connect_timeout{10'000};
+  // A try has stalled when this passes without the bytes that the least rate makes of it. A slow
+  // sink's time does not count. Nothing else but the call's deadline bounds the time of a body.
   std::chrono::milliseconds stall_timeout{30'000};
+  std::uint64_t least_bytes_per_second = 1024;
 };
 
 std::unique_ptr<HttpClient> make_http_client(HttpClientOptions options);

@@ -279,12 +279,29 @@ TEST_F(HttpClientTest, ASlowBodyThatKeepsMovingOutlivesTheStallLimit) {
   });
   HttpClientOptions options = direct();
   options.stall_timeout = std::chrono::milliseconds(1000);
+  options.least_bytes_per_second = 20;
   HttpGet slow;
   slow.url = server_.url("/slow");
   MemorySink sink(150);
   const auto head = make_http_client(options)->get(call_, slow, sink);
   ASSERT_TRUE(head.ok()) << head.error().message();
   EXPECT_EQ(sink.bytes().size(), 150U);
+}
+
+TEST_F(HttpClientTest, ABodyThatTricklesBelowTheLeastRateTimesOut) {
+  server_.set_decide([](const auto&) {
+    Fault fault;
+    fault.bytes_per_second = 100;
+    return fault;
+  });
+  HttpClientOptions options = direct();
+  options.stall_timeout = std::chrono::milliseconds(500);
+  MemorySink sink(kObjectBytes);
+  const auto head = make_http_client(options)->get(call_, request(), sink);
+  ASSERT_FALSE(head.ok());
+  EXPECT_EQ(head.error().code(), Code::kTimedOut);
+  EXPECT_THAT(head.error().message(), ::testing::HasSubstr("bytes arrived in 500 ms"));
+  EXPECT_LT(sink.bytes().size(), 512U);
 }
 
 TEST_F(HttpClientTest, AServerThatIsNotThereIsUnavailable) {
@@ -300,6 +317,25 @@ TEST_F(HttpClientTest, AServerThatIsNotThereIsUnavailable) {
   ASSERT_FALSE(head.ok());
   EXPECT_EQ(head.error().code(), Code::kUnavailable);
   EXPECT_EQ(head.error().file(), ask.url);
+}
+
+TEST_F(HttpClientTest, AHostWithoutAnAddressIsUnavailableAtEveryTry) {
+  HttpClientOptions alone;
+  alone.no_proxy = "*";
+  HttpClientOptions behind_proxy;
+  behind_proxy.proxy = "http://nohost.invalid:3128";
+  behind_proxy.no_proxy = "elsewhere.invalid";
+  for (const HttpClientOptions& options : {alone, behind_proxy}) {
+    const auto client = make_http_client(options);
+    HttpGet ask;
+    ask.url = "http://nohost.invalid/";  // .invalid is never in the DNS
+    for (int i = 0; i < 3; ++i) {
+      MemorySink sink(10);
+      const auto head = client->get(call_, ask, sink);
+      ASSERT_FALSE(head.ok());
+      EXPECT_EQ(head.error().code(), Code::kUnavailable) << head.error().message();
+    }
+  }
 }
 
 TEST_F(HttpClientTest, ARequestThatCannotBeSentIsInvalid) {

@@ -17,7 +17,7 @@ using base::Error;
 using base::Result;
 
 // What one read() asks the kernel for: small enough to be hashed while it is still in the cache.
-constexpr std::size_t kReadBytes = 256 * 1024;
+constexpr std::size_t kReadBytes = std::size_t{256} * 1024;
 constexpr std::size_t kMaxDepth = 64;
 
 model::Validator validator_of(const io::FileInfo& info) {
@@ -45,7 +45,12 @@ class Walk {
       refuse(directory, fmt::format("nests deeper than {} directories", kMaxDepth));
       return {};
     }
-    for (const io::DirectoryEntry& entry : TRY(files_.list(root_ + "/" + directory))) {
+    auto entries = files_.list(root_ + "/" + directory);
+    if (!entries.ok() && !directory.empty() && is_of_one_entry(entries.error())) {
+      refuse(directory, reason_of(entries.error()));
+      return {};
+    }
+    for (const io::DirectoryEntry& entry : TRY(std::move(entries))) {
       const std::string path = directory.empty() ? entry.name : directory + "/" + entry.name;
       if (formats::is_sealable(path)) {
         TRY(visit_entry(path, entry.kind, depth));
@@ -73,6 +78,10 @@ class Walk {
       refuse(path, "a link that leads nowhere");
       return {};
     }
+    if (!info.ok() && is_of_one_entry(info.error())) {
+      refuse(path, reason_of(info.error()));
+      return {};
+    }
     return add(path, TRY(std::move(info)), kind);
   }
 
@@ -95,6 +104,15 @@ class Walk {
     file.validator = validator_of(info);
     listing_.files.push_back(std::move(file));
     return {};
+  }
+
+  // Does this failure say something of one entry, and nothing of the disk or the others?
+  static bool is_of_one_entry(const Error& error) {
+    return error.code() == Code::kDenied || error.code() == Code::kNotFound;
+  }
+
+  static std::string reason_of(const Error& error) {
+    return error.code() == Code::kDenied ? "may not be read" : "vanished while it was listed";
   }
 
   void refuse(const std::string& path, std::string reason) {

@@ -47,6 +47,69 @@ class MeddlingSink final : public base::BodySink {
   std::vector<std::byte> bytes_;
 };
 
+// Some paths, known by their ends, are gone by the time they are looked at. Confined.
+class VanishingFileSystem final : public io::FileSystem {
+ public:
+  VanishingFileSystem(io::FileSystem& below, std::vector<std::string> gone)
+      : below_(below), gone_(std::move(gone)) {}
+
+  Result<std::unique_ptr<io::OpenFile>> open(const std::string& path) override {
+    return below_.open(path);
+  }
+
+  Result<std::unique_ptr<io::OpenFile>> create(const std::string& path) override {
+    return below_.create(path);
+  }
+
+  Result<io::FileInfo> info(const std::string& path) override {
+    TRY(still_there(path));
+    return below_.info(path);
+  }
+
+  Result<std::vector<io::DirectoryEntry>> list(const std::string& path) override {
+    TRY(still_there(path));
+    return below_.list(path);
+  }
+
+  Result<void> rename(const std::string& from, const std::string& to) override {
+    return below_.rename(from, to);
+  }
+
+  Result<void> remove(const std::string& path) override { return below_.remove(path); }
+
+  Result<void> make_directory(const std::string& path) override {
+    return below_.make_directory(path);
+  }
+
+  Result<void> sync_directory(const std::string& path) override {
+    return below_.sync_directory(path);
+  }
+
+ private:
+  Result<void> still_there(const std::string& path) const {
+    for (const std::string& end : gone_) {
+      if (path.ends_with(end)) {
+        return base::Error(Code::kNotFound, "gone").in_file(path);
+      }
+    }
+    return {};
+  }
+
+  io::FileSystem& below_;
+  const std::vector<std::string> gone_;
+};
+
+// Root may read everything, so the tests step down where they run as root.
+void as_nobody(const std::function<void()>& act) {
+  constexpr uid_t kNobody = 65534;
+  const uid_t user = ::geteuid();
+  if (user == 0) {
+    ASSERT_EQ(::seteuid(kNobody), 0);
+  }
+  act();
+  ASSERT_EQ(::seteuid(user), 0);
+}
+
 class FileSourceTest : public ::testing::Test {
  protected:
   void write(const std::string& path, const std::string& text) {
@@ -178,6 +241,47 @@ TEST_F(FileSourceTest, links_in_a_circle_end) {
   std::filesystem::create_directories(scratch_ / "a");
   link("..", "a/up");
   EXPECT_THAT(refused("a/up"), HasSubstr("directory"));
+}
+
+TEST_F(FileSourceTest, a_directory_that_may_not_be_read_is_refused_by_name_and_the_rest_is_listed) {
+  write("a", "1");
+  write("private/x", "2");
+  write("z", "3");
+  ASSERT_EQ(::chmod((scratch_ / "private").c_str(), 0), 0);
+  ASSERT_EQ(::chmod(scratch_.path().c_str(), 0755), 0);
+  Listing listing;
+  as_nobody([&] { listing = list(); });
+  ASSERT_EQ(::chmod((scratch_ / "private").c_str(), 0755), 0);
+  ASSERT_EQ(listing.refused.size(), 1U);
+  EXPECT_EQ(listing.refused[0].path, "private");
+  EXPECT_THAT(listing.refused[0].reason, HasSubstr("may not be read"));
+  ASSERT_EQ(listing.files.size(), 2U);
+  EXPECT_EQ(listing.files[1].path, "z");
+}
+
+TEST_F(FileSourceTest, a_root_that_may_not_be_read_fails_the_listing) {
+  write("private/x", "1");
+  ASSERT_EQ(::chmod(scratch_.path().c_str(), 0755), 0);
+  const auto source = open(scratch_ / "private").value();
+  ASSERT_EQ(::chmod((scratch_ / "private").c_str(), 0), 0);
+  as_nobody([&] { EXPECT_EQ(source->list(call_).error().code(), Code::kDenied); });
+  ASSERT_EQ(::chmod((scratch_ / "private").c_str(), 0755), 0);
+}
+
+TEST_F(FileSourceTest, what_vanishes_while_it_is_listed_is_refused_by_name) {
+  write("a/gone/x", "1");
+  write("b", "2");
+  write("c", "3");
+  VanishingFileSystem vanishing(*files_, {"/a/gone", "/c"});
+  const auto source =
+      open_file_source(vanishing, model::Ref::parse(scratch_.path()).value()).value();
+  const Listing listing = source->list(call_).value().value();
+  ASSERT_EQ(listing.files.size(), 1U);
+  EXPECT_EQ(listing.files[0].path, "b");
+  ASSERT_EQ(listing.refused.size(), 2U);
+  EXPECT_EQ(listing.refused[0].path, "a/gone");
+  EXPECT_EQ(listing.refused[1].path, "c");
+  EXPECT_THAT(listing.refused[1].reason, HasSubstr("vanished"));
 }
 
 TEST_F(FileSourceTest, lists_size_and_executable_bit) {

@@ -1,12 +1,13 @@
 #include "sources/http_source.h"
 
-#include <limits>
+#include <cstdint>
 #include <span>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include "base/text.h"
+#include "base/units.h"
 #include "formats/seal.h"
 #include "hash/hash_tree.h"
 #include "sources/buffer_sink.h"
@@ -18,6 +19,10 @@ using base::Call;
 using base::Code;
 using base::Error;
 using base::Result;
+
+// A body without an announced length may have no end. At a gigabyte a second this takes a quarter
+// of an hour; who cannot wait gives the call a deadline.
+constexpr std::uint64_t kMaxUncountedBytes = 1024 * base::kGiB;
 
 bool is_unreserved(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
@@ -146,12 +151,17 @@ class HttpSource final : public Source {
 
   // The whole body, for the size that the server does not announce.
   Result<std::uint64_t> count(const Call& call, const std::string& url) {
-    CountingSink body(std::numeric_limits<std::uint64_t>::max());
+    CountingSink body(kMaxUncountedBytes + 1);
     net::HttpGet request;
     request.url = url;
     const net::HttpHead head = TRY(client_.get(call, request, body));
     if (head.status != 200) {
       return net::http_error(head, url);
+    }
+    if (body.count() > kMaxUncountedBytes) {
+      return Error(Code::kUnsupported, "the server announces no size, and the file passes 1 TiB")
+          .in_file(net::printable_url(url))
+          .with_hint("Seal the file, or serve it with a Content-Length or with ranges.");
     }
     return body.count();
   }

@@ -25,6 +25,19 @@ using ::testing::Not;
 
 const std::string kBytes = "0123456789";
 
+// Sends a body without a length and without an end. Thread-safe: it holds nothing.
+class EndlessClient final : public net::HttpClient {
+ public:
+  Result<net::HttpHead> get(const base::Call&, const net::HttpGet&, base::BodySink& sink) override {
+    for (auto window = sink.window(); !window.empty(); window = sink.window()) {
+      TRY(sink.landed(window.size()));
+    }
+    net::HttpHead head;
+    head.status = 200;
+    return head;
+  }
+};
+
 class HttpSourceTest : public ::testing::Test {
  protected:
   HttpSourceTest() {
@@ -192,6 +205,16 @@ TEST_F(HttpSourceTest, a_server_that_says_no_length_is_counted) {
   }
 }
 
+TEST_F(HttpSourceTest, a_body_without_length_and_end_is_given_up_by_name) {
+  EndlessClient endless;
+  const auto ref = model::Ref::parse("http://user:pw@host/m/").value();
+  const auto file = open_http_source(endless, ref).value()->find(call_, "a");
+  ASSERT_FALSE(file.ok());
+  EXPECT_EQ(file.error().code(), Code::kUnsupported);
+  EXPECT_THAT(file.error().message(), HasSubstr("1 TiB"));
+  EXPECT_EQ(file.error().file(), "http://host/m/a");
+}
+
 TEST_F(HttpSourceTest, a_status_becomes_its_code_and_names_the_url) {
   server_.put("/m/a", testing::make_object(kBytes));
   const auto source = open("/m/").value();
@@ -243,6 +266,31 @@ TEST_F(HttpSourceTest, another_etag_or_size_than_was_found_is_a_conflict) {
   EXPECT_EQ(read(*source, file, {0, 10}).error().code(), Code::kConflict);
   server_.put("/m/a", testing::make_object(kBytes + "x", "\"one\""));
   EXPECT_EQ(read(*source, file, {0, 10}).error().code(), Code::kConflict);
+}
+
+TEST_F(HttpSourceTest, a_sealed_file_of_another_size_is_corrupt) {
+  server_.put("/m/a", testing::make_object(kBytes, "\"one\""));
+  const auto source = open("/m/").value();
+  model::File sealed;  // a seal knows no validator
+  sealed.path = "a";
+  for (const std::uint64_t size : {9U, 11U, 100U}) {
+    sealed.size = size;
+    for (const base::Range range : {base::Range{0, size}, base::Range{size - 1, size}}) {
+      const auto text = read(*source, sealed, range);
+      ASSERT_FALSE(text.ok());
+      EXPECT_EQ(text.error().code(), Code::kCorrupt);
+      EXPECT_THAT(text.error().message(), HasSubstr("the file has 10 bytes"));
+      EXPECT_THAT(text.error().message(), HasSubstr(std::to_string(size)));
+    }
+  }
+}
+
+TEST_F(HttpSourceTest, a_file_that_shrank_since_it_was_found_is_a_conflict_also_past_its_end) {
+  server_.put("/m/a", testing::make_object(kBytes, "\"one\""));
+  const auto source = open("/m/").value();
+  const model::File file = source->find(call_, "a").value();
+  server_.put("/m/a", testing::make_object("01234", "\"one\""));
+  EXPECT_EQ(read(*source, file, {8, 10}).error().code(), Code::kConflict);
 }
 
 TEST_F(HttpSourceTest, each_call_is_one_try) {

@@ -24,7 +24,7 @@ struct Listing {
   };
 
   std::vector<model::File> files;  // in byte order of paths; no digests
-  std::vector<Refused> refused;    // links to directories, devices, names that are not UTF-8, ...
+  std::vector<Refused> refused;    // links to directories, devices, what may not be read, ...
 };
 
 // Where bytes come from: one Ref, opened. Every call is ONE try: it neither retries nor hedges
@@ -50,7 +50,8 @@ class Source {
 
   // Bytes `range` of `file`, in order, into `sink`. kUnsupported, with nothing delivered, when the
   // origin can only send the file from its beginning and the range begins elsewhere; kConflict when
-  // it is no longer the file that `file` describes. Errors carry the file's printable name.
+  // it is no longer the file that `file` describes, or kCorrupt when `file` has no validator and
+  // another size. Errors carry the file's printable name.
   virtual base::Result<void> read(const base::Call& call,
                                   const model::File& file,
                                   base::Range range,
