@@ -17,9 +17,9 @@ using base::Code;
 using base::Error;
 using base::Result;
 
-constexpr std::size_t kHeaderBytesLimit = 64 * 1024;
+constexpr std::size_t kHeaderBytesLimit = std::size_t{64} * 1024;
 constexpr std::size_t kHeaderLinesLimit = 256;
-constexpr std::uint64_t kDiscardedBytesLimit = 64 * 1024;
+constexpr std::uint64_t kDiscardedBytesLimit = std::uint64_t{64} * 1024;
 
 // The one value of a header that must not contradict itself.
 Result<std::string_view> single(const HttpHead& head, std::string_view name) {
@@ -37,19 +37,19 @@ Result<std::string_view> single(const HttpHead& head, std::string_view name) {
 }
 
 Error wrong_range(std::string_view value, const base::Range& asked) {
-  return Error(Code::kCorrupt,
-               fmt::format("asked for bytes {}-{}, the answer's Content-Range is '{}'",
-                           asked.begin,
-                           asked.end - 1,
-                           base::printable(value)));
+  return {Code::kCorrupt,
+          fmt::format("asked for bytes {}-{}, the answer's Content-Range is '{}'",
+                      asked.begin,
+                      asked.end - 1,
+                      base::printable(value))};
 }
 
 Error changed(std::string_view what, std::string_view was, std::string_view is) {
-  return Error(Code::kConflict,
-               fmt::format("the object changed while it was being read: its {} was {}, is now {}",
-                           what,
-                           base::printable(was, 128),
-                           base::printable(is, 128)));
+  return {Code::kConflict,
+          fmt::format("the object changed while it was being read: its {} was {}, is now {}",
+                      what,
+                      base::printable(was, 128),
+                      base::printable(is, 128))};
 }
 
 }  // namespace

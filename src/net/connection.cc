@@ -65,9 +65,11 @@ std::uint64_t least_window_bytes(const HttpClientOptions& options) {
 }
 
 Error stalled(std::uint64_t bytes, std::chrono::milliseconds window) {
-  return Error(Code::kTimedOut,
-               bytes == 0 ? fmt::format("nothing arrived for {} ms", window.count())
-                          : fmt::format("only {} bytes arrived in {} ms", bytes, window.count()));
+  std::string message = fmt::format("nothing arrived for {} ms", window.count());
+  if (bytes > 0) {
+    message = fmt::format("only {} bytes arrived in {} ms", bytes, window.count());
+  }
+  return {Code::kTimedOut, std::move(message)};
 }
 
 Code code_of(CURLcode code) {

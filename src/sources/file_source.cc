@@ -233,7 +233,13 @@ class FileSource final : public Source {
 
 Result<std::unique_ptr<Source>> open_file_source(io::FileSystem& files, const model::Ref& ref) {
   std::string path = ref.location();
-  const io::FileInfo info = TRY(files.info(path));
+  auto found = files.info(path);
+  if (!found.ok() && ref.printable() != ref.text()) {
+    // Perhaps a mistyped URL with a password, which the file system's own message would repeat.
+    return Error(found.error().code(), ref.printable() + ": cannot be looked up as a file")
+        .in_file(ref.printable());
+  }
+  const io::FileInfo info = TRY(std::move(found));
   if (info.kind == io::Kind::kOther) {
     return Error(Code::kInvalid, "neither a regular file nor a directory").in_file(path);
   }

@@ -357,6 +357,14 @@ TEST_F(FileSourceTest, what_is_not_there_is_not_found_by_name) {
   EXPECT_EQ(file.error().code(), Code::kNotFound);
 }
 
+TEST_F(FileSourceTest, a_mistyped_url_that_is_no_file_is_named_without_its_password) {
+  const auto source = open("http:/me:s3cret@host/x");
+  ASSERT_FALSE(source.ok());
+  EXPECT_EQ(source.error().code(), Code::kNotFound);
+  EXPECT_EQ(source.error().file(), "http:...@host/x");
+  EXPECT_THAT(source.error().message(), ::testing::Not(HasSubstr("s3cret")));
+}
+
 TEST_F(FileSourceTest, a_fifo_or_a_directory_is_no_file_to_find) {
   ASSERT_EQ(::mkfifo((scratch_ / "pipe").c_str(), 0600), 0);
   std::filesystem::create_directories(scratch_ / "dir");
