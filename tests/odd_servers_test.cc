@@ -207,7 +207,7 @@ TEST_F(OddServerTest, a_sealed_object_that_grows_midway_is_refused) {
   Fault fault = changed(kOne);
   fault.object = testing::make_object(*fault.object->bytes + "more");
   from_request(kOne, 1, fault);
-  expect_error(model_.load(), Code::kConflict);
+  expect_error(model_.load(), Code::kCorrupt);
 }
 
 TEST_F(OddServerTest, an_unsealed_object_whose_etag_changes_midway_is_a_conflict) {
@@ -228,12 +228,12 @@ TEST_F(OddServerTest, an_unsealed_object_whose_last_modified_changes_midway_is_a
   expect_error(model_.load(kOne), Code::kConflict);
 }
 
-TEST_F(OddServerTest, an_unsealed_object_whose_size_changes_midway_is_a_conflict) {
+TEST_F(OddServerTest, an_object_without_validators_whose_size_changes_midway_is_refused) {
   add_one_file();
   Fault fault = changed(kOne);
   fault.object = testing::make_object(fault.object->bytes->substr(1));
   from_request(kOne, 2, fault);
-  expect_error(model_.load(kOne), Code::kConflict);
+  expect_error(model_.load(kOne), Code::kCorrupt);
 }
 
 TEST_F(OddServerTest, an_unsealed_object_is_held_to_the_bytes_that_came_first) {
