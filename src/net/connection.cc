@@ -29,7 +29,7 @@ using base::Code;
 using base::Error;
 using base::Result;
 
-constexpr long kReceiveBufferBytes = 512L * 1024;
+constexpr long kReceiveBufferBytes = 256L * 1024;
 constexpr long kKeepAliveIdleSeconds = 30;
 constexpr long kKeepAliveProbeSeconds = 15;
 constexpr std::chrono::milliseconds kLongestWait{60'000};
