@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstring>
 #include <limits>
+#include <mutex>
 #include <string_view>
 #include <utility>
 
@@ -14,6 +15,8 @@
 #include <unistd.h>
 
 #include <fmt/format.h>
+
+#include "io/page_cache.h"
 
 namespace weighbridge::io {
 namespace {
@@ -94,7 +97,11 @@ class Descriptor {
 
   Descriptor(Descriptor&& other) noexcept : number_(std::exchange(other.number_, -1)) {}
 
-  Descriptor& operator=(Descriptor&&) = delete;
+  Descriptor& operator=(Descriptor&& other) noexcept {
+    std::swap(number_, other.number_);
+    return *this;
+  }
+
   Descriptor(const Descriptor&) = delete;
   Descriptor& operator=(const Descriptor&) = delete;
 
@@ -117,13 +124,23 @@ Descriptor open_descriptor(const std::string& path, int flags) {
   return Descriptor(uninterrupted([&] { return ::open(path.c_str(), flags | O_CLOEXEC, kMode); }));
 }
 
+Error no_direct_reads(const std::string& path) {
+  return Error(Code::kUnsupported, "this file system has no direct reads: " + path).in_file(path);
+}
+
+// The same file once more, for direct reads: O_DIRECT belongs to a descriptor, and by its path it
+// might be another file by now.
+Descriptor open_direct(int descriptor) {
+  return open_descriptor(fmt::format("/proc/self/fd/{}", descriptor), O_RDONLY | O_DIRECT);
+}
+
 // The kernel's offsets are signed.
 bool is_offset(std::uint64_t offset, std::uint64_t size) {
   constexpr auto kMost = static_cast<std::uint64_t>(std::numeric_limits<off_t>::max());
   return offset <= kMost && size <= kMost - offset;
 }
 
-// Thread-safe: every call names its offset.
+// Thread-safe: every call names its offset, and the second descriptor is opened once.
 class RealFile final : public OpenFile {
  public:
   RealFile(Descriptor descriptor, std::string path)
@@ -139,6 +156,28 @@ class RealFile final : public OpenFile {
     }
     return static_cast<std::size_t>(got);
   }
+
+  Result<std::size_t> read_direct_at(std::uint64_t offset, std::span<std::byte> into) override {
+    TRY(check_offset(offset, into.size()));
+    std::call_once(direct_opened_, [this] { direct_ = open_direct(descriptor_.number()); });
+    if (!direct_.valid()) {
+      return no_direct_reads(path_);
+    }
+    const ssize_t got = uninterrupted([&] {
+      return ::pread(direct_.number(), into.data(), into.size(), static_cast<off_t>(offset));
+    });
+    if (got < 0 && errno == EINVAL) {
+      return no_direct_reads(path_);
+    }
+    if (got < 0) {
+      return failure("read", path_).at(offset);
+    }
+    return static_cast<std::size_t>(got);
+  }
+
+  bool is_cached(base::Range range) override { return looks_cached(descriptor_.number(), range); }
+
+  bool is_remote() override { return lies_far_away(descriptor_.number()); }
 
   Result<void> write_at(std::uint64_t offset, std::span<const std::byte> bytes) override {
     TRY(check_offset(offset, bytes.size()));
@@ -183,6 +222,8 @@ class RealFile final : public OpenFile {
 
   const Descriptor descriptor_;
   const std::string path_;
+  std::once_flag direct_opened_;
+  Descriptor direct_{-1};
 };
 
 Result<std::unique_ptr<OpenFile>> open_file(const std::string& path, int flags) {

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/range.h"
 #include "base/result.h"
 
 namespace weighbridge::io {
@@ -28,6 +29,9 @@ struct DirectoryEntry {
   Kind kind = Kind::kFile;  // of the entry itself; a link is a kLink
 };
 
+// What a direct read keeps to: file offset, memory address and length are multiples of it.
+inline constexpr std::uint64_t kDirectAlignment = 4096;
+
 // An open file. Closed when destroyed. Thread-safe: every read and write names its offset.
 class OpenFile {
  public:
@@ -38,6 +42,16 @@ class OpenFile {
 
   // At least 1 byte unless the file ends at `offset` (then 0); may be fewer than asked for.
   virtual base::Result<std::size_t> read_at(std::uint64_t offset, std::span<std::byte> into) = 0;
+  // The same past the page cache, straight from the disk into `into`, at multiples of
+  // kDirectAlignment; what comes back is short, and not aligned, only at the file's end.
+  // kUnsupported, with nothing read, where the file system cannot: read_at() it then.
+  virtual base::Result<std::size_t> read_direct_at(std::uint64_t offset,
+                                                   std::span<std::byte> into) = 0;
+  // Do these bytes stand in the page cache, as far as a few looks tell? Reads nothing. True also
+  // where the kernel does not say.
+  virtual bool is_cached(base::Range range) = 0;
+  // Does it lie on a network or FUSE file system: far away, and with a clock of its own?
+  virtual bool is_remote() = 0;
   // Writes all of it or fails; what a failed write left behind is undefined.
   virtual base::Result<void> write_at(std::uint64_t offset, std::span<const std::byte> bytes) = 0;
   virtual base::Result<FileInfo> info() = 0;

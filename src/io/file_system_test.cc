@@ -1,11 +1,15 @@
 #include "io/file_system.h"
 
+#include <array>
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <gmock/gmock.h>
@@ -83,6 +87,48 @@ TEST_F(FileSystemTest, ListsEntriesByTheirOwnKind) {
                                    std::pair("link", Kind::kLink),
                                    std::pair("pipe", Kind::kOther)));
   EXPECT_EQ(files_->info(scratch_ / "link").value().kind, Kind::kFile);
+}
+
+TEST_F(FileSystemTest, ReadsDirectlyTheBytesOfTheFileOrSaysThatItCannot) {
+  write(path_, std::string(kDirectAlignment, 'a') + "the end");
+  const auto file = files_->open(path_).value();
+
+  struct alignas(kDirectAlignment) Page {
+    std::array<std::byte, 2 * kDirectAlignment> bytes;
+  };
+
+  const auto page = std::make_unique<Page>();
+  const auto got = file->read_direct_at(kDirectAlignment, page->bytes);
+  if (!got.ok()) {
+    EXPECT_EQ(got.error().code(), Code::kUnsupported);
+    return;
+  }
+  EXPECT_EQ(text_of(std::span(page->bytes).first(*got)), "the end");
+}
+
+TEST_F(FileSystemTest, WhereDirectReadsAreImpossibleItSaysSoAndReadsNothing) {
+  const auto file = files_->open("/proc/self/status").value();
+  std::vector<std::byte> bytes(1);
+  EXPECT_EQ(file->read_direct_at(0, bytes).error().code(), Code::kUnsupported);
+}
+
+TEST_F(FileSystemTest, SaysWhatStandsInThePageCache) {
+  const int descriptor = ::open(path_.c_str(), O_RDWR | O_CREAT, 0600);
+  ASSERT_EQ(::ftruncate(descriptor, 8 << 20), 0);
+  const auto file = files_->open(path_).value();
+  std::vector<std::byte> bytes(8 << 20);
+  ASSERT_EQ(file->read_at(0, bytes).value(), bytes.size());
+  EXPECT_TRUE(file->is_cached({0, bytes.size()}));
+  EXPECT_TRUE(file->is_cached({5, 6}));
+  EXPECT_FALSE(file->is_remote());
+
+  struct statfs status {};
+
+  ASSERT_EQ(::fstatfs(descriptor, &status), 0);
+  constexpr std::int64_t kTmpfs = 0x01021994;  // has no disk behind it
+  ASSERT_EQ(::posix_fadvise(descriptor, 0, 0, POSIX_FADV_DONTNEED), 0);
+  EXPECT_EQ(file->is_cached({0, bytes.size()}), status.f_type == kTmpfs);
+  ::close(descriptor);
 }
 
 TEST_F(FileSystemTest, OpeningANamedPipeDoesNotBlock) {

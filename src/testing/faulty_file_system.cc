@@ -51,6 +51,30 @@ class FaultyFileSystem::File final : public io::OpenFile {
     return below_->read_at(offset, into.first(std::min(most, into.size())));
   }
 
+  Result<std::size_t> read_direct_at(std::uint64_t offset, std::span<std::byte> into) override {
+    const std::scoped_lock lock(disk_.mutex_);
+    TRY(disk_.count_call(path_));
+    if (!disk_.direct_reads_) {
+      return Error(Code::kUnsupported, "no direct reads: " + path_).in_file(path_);
+    }
+    WB_CHECK(offset % io::kDirectAlignment == 0 && into.size() % io::kDirectAlignment == 0 &&
+                 reinterpret_cast<std::uintptr_t>(into.data()) % io::kDirectAlignment == 0,
+             "a direct read that is not aligned");
+    ++disk_.direct_calls_;
+    const std::size_t most = disk_.short_reads_ ? io::kDirectAlignment : into.size();
+    return below_->read_at(offset, into.first(std::min(most, into.size())));
+  }
+
+  bool is_cached(base::Range) override {
+    const std::scoped_lock lock(disk_.mutex_);
+    return disk_.cached_;
+  }
+
+  bool is_remote() override {
+    const std::scoped_lock lock(disk_.mutex_);
+    return disk_.remote_;
+  }
+
   Result<void> write_at(std::uint64_t offset, std::span<const std::byte> bytes) override {
     const std::scoped_lock lock(disk_.mutex_);
     const std::optional<Fault> fault = disk_.count_call();
@@ -96,6 +120,18 @@ void FaultyFileSystem::fail_call(std::uint64_t nth, Fault fault) {
 void FaultyFileSystem::give_short_reads() {
   const std::scoped_lock lock(mutex_);
   short_reads_ = true;
+}
+
+void FaultyFileSystem::pretend(Pretence pretence) {
+  const std::scoped_lock lock(mutex_);
+  cached_ = pretence.cached;
+  remote_ = pretence.remote;
+  direct_reads_ = pretence.direct_reads;
+}
+
+std::uint64_t FaultyFileSystem::direct_calls() const {
+  const std::scoped_lock lock(mutex_);
+  return direct_calls_;
 }
 
 void FaultyFileSystem::lose_power(Names unsynced_names) {

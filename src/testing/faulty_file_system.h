@@ -31,14 +31,25 @@ class FaultyFileSystem final : public io::FileSystem {
   // Names that were not synced may have reached the disk all the same.
   enum class Names : std::uint8_t { kForgotten, kKept };
 
+  // What its files say of where they lie. Direct reads abort if they are not aligned, and are read
+  // from below as any others.
+  struct Pretence {
+    bool cached = true;
+    bool remote = false;
+    bool direct_reads = false;
+  };
+
   // Borrows `below` for its life.
   explicit FaultyFileSystem(io::FileSystem& below);
   ~FaultyFileSystem() override;
 
   // The `nth` call from now on, counted from 1, fails; those after it do not.
   void fail_call(std::uint64_t nth, Fault fault);
-  // From now on a read gives at most 7 bytes.
+  // From now on a read gives at most 7 bytes, a direct one the least that it can.
   void give_short_reads();
+  void pretend(Pretence pretence);
+  // Direct reads that were not refused.
+  std::uint64_t direct_calls() const;
   // Throws away what has not reached the disk, then works again, as after a restart. Files that are
   // open must not be used any more.
   void lose_power(Names unsynced_names);
@@ -85,6 +96,10 @@ class FaultyFileSystem final : public io::FileSystem {
   Fault fault_ = Fault::kIo;
   bool power_is_off_ = false;
   bool short_reads_ = false;
+  bool cached_ = true;
+  bool remote_ = false;
+  bool direct_reads_ = false;
+  std::uint64_t direct_calls_ = 0;
 };
 
 }  // namespace weighbridge::testing
