@@ -33,6 +33,7 @@ class Run {
     Sink& sink;
     Progress& progress;
     FirstSeen& first_seen;
+    LocalProofs* local_proofs = nullptr;
     std::uint64_t seed = 0;
     RunOptions options;
   };
@@ -44,14 +45,19 @@ class Run {
         progress_(setting.progress),
         options_(setting.options),
         retry_({.max_tries = Transfer::kTries}, sync::seeded_random(setting.seed)),
-        shared_{setting.sink, setting.first_seen, scratch_, progress_, [this](const FileJob& job) {
-                  schedule_->hashed(job);
-                }} {}
+        shared_{setting.sink,
+                setting.first_seen,
+                scratch_,
+                progress_,
+                [this](const FileJob& job) { schedule_->hashed(job); },
+                setting.local_proofs} {}
 
   Result<Report> run(const model::Snapshot& snapshot, std::span<const Want> wants);
 
  private:
   Result<void> plan(const model::Snapshot& snapshot, std::span<const Want> wants);
+  // A file of this machine: what is known of it from earlier.
+  std::optional<LocalProofs::Met> meet(const model::File& file);
   Result<void> close(Report& report);
   void work();
   Result<void> fetch(const Request& request);
@@ -77,6 +83,17 @@ class Run {
   sync::Guarded<std::vector<FileFailure>> failures_;
 };
 
+std::optional<LocalProofs::Met> Run::meet(const model::File& file) {
+  if (shared_.local_proofs == nullptr) {
+    return std::nullopt;
+  }
+  auto met = shared_.local_proofs->meet(call_, source_, file);
+  if (met && options_.hash_always) {
+    met->known.reset();
+  }
+  return met;
+}
+
 Result<void> Run::plan(const model::Snapshot& snapshot, std::span<const Want> wants) {
   std::vector<Want> sorted(wants.begin(), wants.end());
   std::sort(sorted.begin(), sorted.end(), [](const Want& a, const Want& b) {
@@ -94,7 +111,8 @@ Result<void> Run::plan(const model::Snapshot& snapshot, std::span<const Want> wa
                                Transfer::kMaxFileBytes))
           .in_file(std::move(name));
     }
-    FileJob::Subject subject{file, first->file, std::move(name), source_.identity(file.path)};
+    FileJob::Subject subject{
+        file, first->file, std::move(name), source_.identity(file.path), meet(file)};
     jobs_.push_back(std::make_unique<FileJob>(
         shared_, std::move(subject), std::span(first, last), options_.peek));
     for (const Pieces& run : jobs_.back()->pieces()) {
@@ -117,6 +135,9 @@ Result<Report> Run::run(const model::Snapshot& snapshot, std::span<const Want> w
       workers.emplace_back([this] { work(); });
     }
     work();  // this thread is one of them
+  }
+  if (shared_.local_proofs != nullptr) {
+    shared_.local_proofs->remember();
   }
   Report report;
   report.requests = requests_;
@@ -200,7 +221,7 @@ Error Run::named(const Request& request, const Receiver& receiver, Error error) 
 Result<bool> Run::fetch_once(const Request& request, Receiver& receiver) {
   receiver.begin_body(request.stream);
   ++requests_;
-  auto read = source_.read(call_, request.job->file(), receiver.rest(), receiver);
+  auto read = source_.read(call_, request.job->asked_for(), receiver.rest(), receiver);
   if (receiver.done()) {
     return true;  // all that was asked for has landed, however the body went on or ended
   }
@@ -260,7 +281,7 @@ Result<void> Run::fetch(const Request& request) {
 
 Result<Report> Transfer::run(
     const Call& call, const Plan& plan, Sink& sink, Progress& progress, RunOptions options) {
-  return Run(call, plan, {sink, progress, first_seen_, seed_++, options})
+  return Run(call, plan, {sink, progress, first_seen_, local_proofs_, seed_++, options})
       .run(plan.snapshot, plan.wants);
 }
 

@@ -13,6 +13,7 @@
 #include "model/snapshot.h"
 #include "sources/source.h"
 #include "transfer/first_seen.h"
+#include "transfer/local_proofs.h"
 #include "transfer/sink.h"
 
 namespace weighbridge::transfer {
@@ -57,6 +58,8 @@ struct RunOptions {
   bool peek = false;
   // A file that fails does not end the others; run() then succeeds and the report has the failures.
   bool keep_going = false;
+  // Hashes every byte, also of files that this machine has hashed before.
+  bool hash_always = false;
 };
 
 // The one engine: wanted ranges from a Source into a Sink, many at once, each piece hashed by the
@@ -79,9 +82,12 @@ class Transfer {
   // A larger file is refused: a size from outside must not size anything of ours.
   static constexpr std::uint64_t kMaxFileBytes = 4ULL * 1024 * 1024 * 1024 * 1024;
 
-  // `seed`: of the jitter.
-  explicit Transfer(FirstSeen& first_seen, std::uint64_t seed = std::random_device{}())
-      : first_seen_(first_seen), seed_(seed) {}
+  // `seed`: of the jitter. `local_proofs`: what files of this machine need not be hashed again;
+  // null if all must be. Both borrowed for its life.
+  explicit Transfer(FirstSeen& first_seen,
+                    std::uint64_t seed = std::random_device{}(),
+                    LocalProofs* local_proofs = nullptr)
+      : first_seen_(first_seen), local_proofs_(local_proofs), seed_(seed) {}
 
   // Returns when every want is published or the first error has stopped everything; nobody touches
   // the sink afterwards. Errors name the file, the range, the digests expected and found.
@@ -95,6 +101,7 @@ class Transfer {
 
  private:
   FirstSeen& first_seen_;
+  LocalProofs* const local_proofs_;
   std::atomic<std::uint64_t> seed_;
 };
 
