@@ -121,27 +121,33 @@ Result<std::span<std::byte>> FileJob::place(std::uint64_t piece, ScratchPool::Bu
   return scratch.bytes().first(range.size());
 }
 
-Error FileJob::mismatch(std::string_view what, std::string_view expected, std::string_view found) {
+Error FileJob::mismatch(std::string_view what,
+                        std::string_view expected,
+                        std::string_view found) const {
   return Error(Code::kCorrupt, fmt::format("{}: expected {}, found {}", what, expected, found))
       .in_file(name_);
 }
 
-Result<void> FileJob::check_piece(std::uint64_t piece, const hash::ChainingValue& value) {
-  if (how_ == How::kPieces) {
-    const hash::ChainingValue& expected =
-        is_single_piece() ? hash::ChainingValue{file_.root->bytes} : file_.pieces[piece];
-    if (value != expected) {
-      const base::Range range = range_of(piece);
-      return mismatch(fmt::format("bytes {}-{} are not what was sealed (BLAKE3 of the piece)",
-                                  range.begin,
-                                  range.end),
-                      expected.hex(),
-                      value.hex())
-          .at(range.begin);
-    }
+Result<void> FileJob::check(std::uint64_t piece, const hash::ChainingValue& value) const {
+  if (how_ != How::kPieces) {
     return {};
   }
-  // What is proved as a whole is held to nothing else: its digest decides.
+  const hash::ChainingValue& expected =
+      is_single_piece() ? hash::ChainingValue{file_.root->bytes} : file_.pieces[piece];
+  if (value == expected) {
+    return {};
+  }
+  const base::Range range = range_of(piece);
+  return mismatch(fmt::format("bytes {}-{} are not what was sealed (BLAKE3 of the piece)",
+                              range.begin,
+                              range.end),
+                  expected.hex(),
+                  value.hex())
+      .at(range.begin);
+}
+
+// What is proved as a whole is held to nothing else: its digest decides.
+Result<void> FileJob::hold_to_first_seen(std::uint64_t piece, const hash::ChainingValue& value) {
   return how_ == How::kFirstSeen ? shared_.first_seen.hold(identity_, file_, piece, value)
                                  : Result<void>();
 }
@@ -150,7 +156,8 @@ Result<void> FileJob::landed(std::uint64_t piece,
                              std::span<const std::byte> bytes,
                              const hash::ChainingValue& value,
                              ScratchPool::Buffer scratch) {
-  TRY(check_piece(piece, value));
+  TRY(check(piece, value));
+  TRY(hold_to_first_seen(piece, value));
   // Of a SHA-256-only file all is told at its end, with the SHA-256.
   if (met_ && must_hash() && how_ != How::kSha256) {
     shared_.local_proofs->hashed(*met_, piece, value);

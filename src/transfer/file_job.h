@@ -83,6 +83,12 @@ class FileJob {
   // Where the next piece is received: the sink's own place, or `scratch`, taken here.
   base::Result<std::span<std::byte>> place(std::uint64_t piece, ScratchPool::Buffer& scratch);
 
+  // For a copy that is not in its place yet.
+  ScratchPool::Buffer take_scratch() const { return shared_.scratch.take(); }
+
+  // Is this the piece's value, as far as it can be told of a piece alone? kCorrupt, as landed().
+  base::Result<void> check(std::uint64_t piece, const hash::ChainingValue& value) const;
+
   // The whole piece stands in `bytes` with this value (a file's single piece: its root). Proves it
   // as far as it can be proved now, and publishes what is proved.
   // kCorrupt: it is not what it must be. It may be fetched again if needs() still says so; if not,
@@ -118,7 +124,7 @@ class FileJob {
   bool is_single_piece() const { return piece_count_ == 1; }
 
   base::Range range_of(std::uint64_t piece) const;
-  base::Result<void> check_piece(std::uint64_t piece, const hash::ChainingValue& value);
+  base::Result<void> hold_to_first_seen(std::uint64_t piece, const hash::ChainingValue& value);
   base::Result<void> hash_in_order(std::uint64_t piece,
                                    std::span<const std::byte> bytes,
                                    ScratchPool::Buffer scratch);
@@ -126,7 +132,9 @@ class FileJob {
   base::Result<void> check_sha256(const hash::Sha256Digest& found);
   base::Result<void> publish(std::uint64_t piece, model::Proof proof);
   base::Result<void> publish_all(model::Proof proof);
-  base::Error mismatch(std::string_view what, std::string_view expected, std::string_view found);
+  base::Error mismatch(std::string_view what,
+                       std::string_view expected,
+                       std::string_view found) const;
 
   const Shared& shared_;
   const model::File& file_;

@@ -3,8 +3,11 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <random>
 #include <span>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "base/call.h"
@@ -12,6 +15,7 @@
 #include "hash/hash_tree.h"
 #include "model/snapshot.h"
 #include "sources/source.h"
+#include "sync/guarded.h"
 #include "transfer/first_seen.h"
 #include "transfer/local_proofs.h"
 #include "transfer/sink.h"
@@ -25,11 +29,35 @@ struct Want {
   base::Range range;
 };
 
+// What is worth telling while a run goes on: what is being tried again, and why. At most kMost wait
+// to be taken; what comes then is dropped. Thread-safe.
+class Notes {
+ public:
+  static constexpr std::size_t kMost = 64;
+
+  void add(std::string note) {
+    notes_.with([&](std::vector<std::string>& notes) {
+      if (notes.size() < kMost) {
+        notes.push_back(std::move(note));
+      }
+    });
+  }
+
+  // A line each, the oldest first; then there are none.
+  std::vector<std::string> take() {
+    return notes_.with([](auto& notes) { return std::exchange(notes, {}); });
+  }
+
+ private:
+  sync::Guarded<std::vector<std::string>> notes_;
+};
+
 // How far a run is, for whoever draws it. Thread-safe: read at any time.
 struct Progress {
   std::atomic<std::uint64_t> wanted_bytes = 0;
   std::atomic<std::uint64_t> received_bytes = 0;  // from the source, fetched again included
   std::atomic<std::uint64_t> proved_bytes = 0;
+  mutable Notes notes;  // taken by who reads the rest
 };
 
 struct FileFailure {
@@ -37,12 +65,15 @@ struct FileFailure {
   base::Error error;
 };
 
+struct Explanation;
+
 struct Report {
   std::uint64_t requests = 0;
   std::uint64_t retries = 0;
   std::uint64_t received_bytes = 0;
   // Empty after a success. With keep_going: one a file that failed.
   std::vector<FileFailure> failures;
+  std::shared_ptr<const Explanation> explanation;  // always there
 };
 
 // What is wanted, of which Snapshot, from where. Borrows all three for the run.
@@ -69,6 +100,7 @@ struct RunOptions {
 // - a piece that fails its proof, or an answer that breaks the protocol, kProofTries times.
 // How files are proved: with pieces, each as it lands; with a root, in any order, once all have
 // come; with a SHA-256, in order inside a window of kWindowBytes; with nothing, by FirstSeen.
+// How many connections it uses: pace.h. What lags behind is asked for a second time: hedge.h.
 // Thread-safe: concurrent runs share FirstSeen and nothing else.
 class Transfer {
  public:
