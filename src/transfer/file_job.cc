@@ -107,6 +107,14 @@ bool FileJob::needs(std::uint64_t piece) const {
   return wanted && !landed_[piece];
 }
 
+std::span<std::byte> FileJob::own_place(std::uint64_t piece) {
+  if (!needs(piece)) {
+    return {};
+  }
+  const auto place = shared_.sink.place(file_, range_of(piece));
+  return place.ok() ? *place : std::span<std::byte>();
+}
+
 Result<std::span<std::byte>> FileJob::place(std::uint64_t piece, ScratchPool::Buffer& scratch) {
   const base::Range range = range_of(piece);
   if (needs(piece)) {

@@ -80,6 +80,12 @@ class FileJob {
   // Wanted and not landed yet.
   bool needs(std::uint64_t piece) const;
 
+  // On a disk of this machine, and read in large steps.
+  bool is_local() const { return met_.has_value(); }
+
+  // The sink's own place for a piece that is needed; empty if there is none, or an error.
+  std::span<std::byte> own_place(std::uint64_t piece);
+
   // Where the next piece is received: the sink's own place, or `scratch`, taken here.
   base::Result<std::span<std::byte>> place(std::uint64_t piece, ScratchPool::Buffer& scratch);
 
