@@ -11,6 +11,7 @@
 
 #include "base/text.h"
 #include "base/units.h"
+#include "cli/explain.h"
 #include "cli/open_ref.h"
 #include "cli/progress.h"
 #include "cli/report.h"
@@ -35,6 +36,7 @@ struct Loaded {
   loader::LoadReport report;
   base::Duration took{};
   std::optional<std::vector<hash::Sha256Digest>> digests;  // of `tensors`
+  bool explained = false;                                  // asked for
 };
 
 // The most memory that stood at once, as the kernel counts it, or nothing where it does not say.
@@ -140,6 +142,10 @@ std::string as_json(const Loaded& loaded, std::optional<std::uint64_t> peak_rss)
   if (loaded.digests) {
     digest_members(json, loaded);
   }
+  if (loaded.explained) {
+    json.key("explain");
+    explain_json(json, *loaded.report.transfer.explanation);
+  }
   json.end_object();
   return text + "\n";
 }
@@ -187,6 +193,9 @@ std::string for_people(const Loaded& loaded, std::optional<std::uint64_t> peak_r
                         fmt::join(tensor.shape, ", "),
                         base::printable(tensor.name));
   }
+  if (loaded.explained) {
+    text += explain_text(*loaded.report.transfer.explanation);
+  }
   return text;
 }
 
@@ -207,11 +216,13 @@ void LoadCommand::declare(CLI::App& app) {
       ->allow_extra_args(false);
   policy_.declare(app);
   app.add_flag("--digests", digests_, "SHA-256 of each tensor, from the memory it stands in");
+  app.add_flag("--explain", explain_, "What was chosen, why, and where the time went");
 }
 
 Result<void> LoadCommand::run(const Call& call, const Environment& environment, Style style) {
   policy_.apply(environment);
   Loaded loaded = TRY(load(call, environment, style, ref_, {filters_, policy_.required()}));
+  loaded.explained = explain_;
   if (digests_) {
     loaded.digests = TRY(tensor_digests(call, loaded.tensors));
   }

@@ -24,6 +24,7 @@ class LoadCommand final : public Command {
 
  private:
   std::string ref_;
+  bool explain_ = false;
   std::vector<std::string> filters_;
   bool digests_ = false;
   ProofPolicy policy_;

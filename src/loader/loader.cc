@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <memory>
 #include <stop_token>
 #include <thread>
 #include <utility>
@@ -112,6 +113,7 @@ class RunningLoader final : public Loader {
       report.transfer.requests = end.requests;
       report.transfer.retries = end.retries;
       report.transfer.received_bytes = end.received_bytes;
+      report.transfer.explanation = end.explanation;
       return report;
     });
   }
@@ -124,6 +126,7 @@ class RunningLoader final : public Loader {
     std::uint64_t requests = 0;
     std::uint64_t retries = 0;
     std::uint64_t received_bytes = 0;
+    std::shared_ptr<const transfer::Explanation> explanation;
     std::optional<Error> error;
   };
 
@@ -215,6 +218,7 @@ void RunningLoader::work(const Call& call) {
       end.requests = report->requests;
       end.retries = report->retries;
       end.received_bytes = report->received_bytes;
+      end.explanation = report->explanation;
       end.content_id = id;
     } else {
       end.error = std::move(report).error();

@@ -24,7 +24,7 @@ struct Shape {
     std::chrono::milliseconds lasts{};
   };
 
-  std::optional<Stall> stall;
+  std::optional<Stall> stall = std::nullopt;
 };
 
 // Shapes what a server answers: `HttpServer::set_decide(ShapedOrigin(shape).decide())`. What

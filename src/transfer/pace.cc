@@ -36,7 +36,7 @@ constexpr double kKneeRoom = 1.1;
 constexpr double kBusyShare = 0.7;  // of the cores
 constexpr double kLater = 3;        // times the least wait: a queue is building up
 constexpr milliseconds kLaterLeast{50};
-constexpr milliseconds kProbePause{3'000};
+constexpr milliseconds kProbePause{1'000};
 constexpr milliseconds kProbePauseMost{60'000};
 constexpr milliseconds kBreakPause{2'000};
 

@@ -167,7 +167,7 @@ Result<Report> Run::run(const model::Snapshot& snapshot, std::span<const Want> w
   TRY(plan(snapshot, wants));
   thread_count_ = 1;  // this one
   add_threads();
-  work();
+  work(true);
   std::list<std::jthread> running;
   threads_.with([&](Threads& threads) {
     threads.closed = true;
@@ -250,7 +250,7 @@ void Run::add_threads() {
       std::min(connections_.limit(), thread_count_ + schedule_->requests_left());
   threads_.with([&](Threads& threads) {
     for (; thread_count_ < wanted && !threads.closed; ++thread_count_) {
-      threads.running.emplace_back([this] { work(); });
+      threads.running.emplace_back([this] { work(false); });
     }
   });
 }
@@ -274,7 +274,7 @@ Schedule::Sizes Run::sizes() const {
   return sizes;
 }
 
-void Run::work() {
+void Run::work(bool is_last) {
   for (;;) {
     auto next = schedule_->next(call_, sizes(), [this] { return hedges_.look_at(); });
     if (!next.ok() || next->over) {
@@ -292,7 +292,20 @@ void Run::work() {
       failed(*request.job, std::move(fetched).error());
     }
     schedule_->finished(request);
+    if (!is_last && is_too_many()) {
+      return;
+    }
   }
+}
+
+bool Run::is_too_many() {
+  std::size_t count = thread_count_;
+  while (count > connections_.limit()) {
+    if (thread_count_.compare_exchange_weak(count, count - 1)) {
+      return true;
+    }
+  }
+  return false;
 }
 
 void Run::failed(FileJob& job, Error error) {

@@ -57,9 +57,12 @@ class Run {
   base::Result<void> close(Report& report);
   Explanation explain() const;
 
-  // Threads follow the number of connections: they are started here, and wait when they are many.
+  // Threads follow the number of connections: they are started here, and end when they are many.
   void add_threads();
-  void work();
+  // Requests, one after the other; `is_last` stays until there is nothing left to do.
+  void work(bool is_last);
+  // This thread is one too many, and no longer counted.
+  bool is_too_many();
   Schedule::Sizes sizes() const;
 
   base::Result<void> fetch(const Request& request);
