@@ -22,10 +22,10 @@ MIB = 2**20
 GIB = 2**30
 SPARSE = "sparse"
 # Without these the allocator gives every load's memory back, and a peer would be timed with fresh
-# memory against our resident one; the last two give it huge pages as we have.
+# memory against our resident one; the last gives it huge pages as we have. (torch's own switch for
+# them aligns every tensor to 2 MiB, and the heap then never finds room for the next load.)
 RESIDENT = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "34359738368",
-            "MALLOC_ARENA_MAX": "1", "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
-            "THP_MEM_ALLOC_ENABLE": "1"}
+            "MALLOC_ARENA_MAX": "1", "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 # A file that changed less than this before it is read is not remembered by its proof.
 SETTLE_SECONDS = 2.5
 
