@@ -63,11 +63,11 @@ Result<Loaded> load(const Call& call,
                     const Environment& environment,
                     Style style,
                     const std::string& text,
-                    const std::vector<std::string>& filters) {
+                    const loader::LoadOptions& options) {
   const base::TimePoint began = call.clock().now();
   const OpenedRef opened = TRY(open_ref(environment, text));
   const auto loader = TRY(loader::Loader::open(
-      call, {*opened.source, environment.transfer, environment.pool}, opened.ref, {filters}));
+      call, {*opened.source, environment.transfer, environment.pool}, opened.ref, options));
   Loaded loaded;
   {
     const ProgressDisplay display(
@@ -205,11 +205,13 @@ void LoadCommand::declare(CLI::App& app) {
   app.add_option("--filter", filters_, "Only tensors whose name matches; may be repeated")
       ->type_name("GLOB")
       ->allow_extra_args(false);
+  policy_.declare(app);
   app.add_flag("--digests", digests_, "SHA-256 of each tensor, from the memory it stands in");
 }
 
 Result<void> LoadCommand::run(const Call& call, const Environment& environment, Style style) {
-  Loaded loaded = TRY(load(call, environment, style, ref_, filters_));
+  policy_.apply(environment);
+  Loaded loaded = TRY(load(call, environment, style, ref_, {filters_, policy_.required()}));
   if (digests_) {
     loaded.digests = TRY(tensor_digests(call, loaded.tensors));
   }

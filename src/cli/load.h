@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "cli/command.h"
+#include "cli/proof_policy.h"
 
 namespace weighbridge::cli {
 
@@ -25,6 +26,7 @@ class LoadCommand final : public Command {
   std::string ref_;
   std::vector<std::string> filters_;
   bool digests_ = false;
+  ProofPolicy policy_;
 };
 
 }  // namespace weighbridge::cli

@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "hash/hash_tree.h"
 #include "loader/placement.h"
+#include "loader/required_proof.h"
 #include "loader/tensor_sink.h"
 #include "sync/bounded_queue.h"
 #include "sync/guarded.h"
@@ -251,6 +252,7 @@ Result<std::unique_ptr<Loader>> Loader::open(const Call& call,
   model::Snapshot snapshot = TRY(transfer::resolve(call, parts.source, ref));
   index::Index index =
       TRY(index::Index::open(call, parts.transfer, parts.source, std::move(snapshot)));
+  TRY(require_proof(index, options.least_trust));
   auto loader = std::make_unique<RunningLoader>(parts.source, parts.transfer, std::move(index));
   TRY(loader->start(call, parts.pool, Filter(std::move(options.filters))));
   return std::unique_ptr<Loader>(std::move(loader));

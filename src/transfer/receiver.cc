@@ -49,7 +49,8 @@ Result<void> Receiver::begin_piece() {
   place_ = TRY(job_.place(piece_, scratch_));
   filled_ = 0;
   hashed_ = 0;
-  if (needed_) {
+  hashing_ = needed_ && job_.must_hash();
+  if (hashing_) {
     hasher_.start(piece_);
   }
   begun_ = true;
@@ -73,7 +74,7 @@ std::span<std::byte> Receiver::window() {
 Result<void> Receiver::landed(std::size_t bytes) {
   filled_ += bytes;
   progress_.received_bytes += bytes;
-  if (needed_) {
+  if (hashing_) {
     // Hashed while it is in the cache, in whole strides, which is how BLAKE3 is fastest.
     const std::size_t stride = (filled_ - hashed_) / hash::kStrideBytes * hash::kStrideBytes;
     if (stride > 0) {
@@ -88,15 +89,20 @@ Result<void> Receiver::landed(std::size_t bytes) {
 Result<void> Receiver::end_piece() {
   begun_ = false;
   if (needed_) {
-    hasher_.update(place_.subspan(hashed_, filled_ - hashed_));
-    const bool single = hash::piece_count(job_.file().size) == 1;
-    const hash::ChainingValue value =
-        single ? hash::ChainingValue{hasher_.finish_root().bytes} : hasher_.finish_piece();
-    TRY(job_.landed(piece_, place_.first(filled_), value, std::move(scratch_)));
+    TRY(job_.landed(piece_, place_.first(filled_), finish_value(), std::move(scratch_)));
     ++handed_over_;
   }
   ++piece_;
   return {};
+}
+
+hash::ChainingValue Receiver::finish_value() {
+  if (!hashing_) {
+    return {};
+  }
+  hasher_.update(place_.subspan(hashed_, filled_ - hashed_));
+  const bool single = hash::piece_count(job_.file().size) == 1;
+  return single ? hash::ChainingValue{hasher_.finish_root().bytes} : hasher_.finish_piece();
 }
 
 Result<void> Receiver::finish_empty() {

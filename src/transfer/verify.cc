@@ -97,8 +97,8 @@ Result<Verification> verify(const Call& call,
     ++verification.files;
   }
   DiscardingSink sink;
-  Report report =
-      TRY(transfer.run(call, {source, snapshot, wants}, sink, progress, {.keep_going = true}));
+  Report report = TRY(transfer.run(
+      call, {source, snapshot, wants}, sink, progress, {.keep_going = true, .hash_always = true}));
   verification.bytes = report.received_bytes;
   for (FileFailure& failure : report.failures) {
     verification.failed.push_back({snapshot.files[failure.file].path, std::move(failure.error)});
