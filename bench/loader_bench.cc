@@ -4,10 +4,14 @@
 //   loader_bench [--drop] [--verify sealed|always] [--memory BYTES] REF...
 //
 // A turn's word is the number of the REF to load, from 0. --drop: a tensor is given back as soon as
-// it has come, and its memory with it; otherwise all are kept until the turn is over.
+// it has come, and its memory with it; otherwise all are kept until the turn is over. --verify:
+// sealed, as it comes, hashes no file that it has hashed before; what it has hashed it remembers
+// below WEIGHBRIDGE_HOME.
 
 #include <algorithm>
+#include <cstdlib>
 #include <memory>
+#include <random>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,6 +27,9 @@
 #include "net/http_client.h"
 #include "sources/file_source.h"
 #include "sources/http_source.h"
+#include "store/proofs.h"
+#include "transfer/explanation.h"
+#include "transfer/local_proofs.h"
 #include "turns.h"
 
 namespace weighbridge::bench {
@@ -32,6 +39,7 @@ constexpr std::uint64_t kKeepAll = 64 * base::kGiB;
 
 struct Options {
   bool drop = false;
+  bool hash_always = false;
   std::vector<std::string> refs;
 };
 
@@ -41,7 +49,9 @@ Options parse(int argc, char** argv) {
     const std::string_view argument = argv[i];
     if (argument == "--drop") {
       options.drop = true;
-    } else if (argument == "--verify" || argument == "--memory") {
+    } else if (argument == "--verify" && i + 1 < argc) {
+      options.hash_always = std::string_view(argv[++i]) == "always";
+    } else if (argument == "--memory" && i + 1 < argc) {
       ++i;
     } else {
       options.refs.emplace_back(argument);
@@ -53,10 +63,21 @@ Options parse(int argc, char** argv) {
   return options;
 }
 
+std::string home_directory() {
+  const char* const home = std::getenv("WEIGHBRIDGE_HOME");
+  if (home == nullptr) {
+    fail("WEIGHBRIDGE_HOME is not set");
+  }
+  return home;
+}
+
 // Confined to one thread.
 class Bench {
  public:
   explicit Bench(const Options& options) : drop_(options.drop) {
+    if (options.hash_always) {
+      local_proofs_.hash_always();
+    }
     for (const std::string& text : options.refs) {
       refs_.push_back(must(model::Ref::parse(text)));
       sources_.push_back(must(refs_.back().scheme() == model::Scheme::kFile
@@ -134,10 +155,12 @@ class Bench {
       arrivals += fmt::format(
           "{}[{:.3f}, {}]", arrivals.empty() ? "" : ", ", arrival.seconds, arrival.bytes);
     }
-    return fmt::format(R"(, "requests": {}, "received_bytes": {}, "arrivals": [{}])",
-                       report.transfer.requests,
-                       report.transfer.received_bytes,
-                       arrivals);
+    return fmt::format(
+        R"(, "requests": {}, "connections": {}, "received_bytes": {}, "arrivals": [{}])",
+        report.transfer.requests,
+        report.transfer.explanation->end_connections,
+        report.transfer.received_bytes,
+        arrivals);
   }
 
   const bool drop_;
@@ -146,7 +169,9 @@ class Bench {
   std::vector<model::Ref> refs_;
   std::vector<std::unique_ptr<sources::Source>> sources_;
   transfer::FirstSeen first_seen_;
-  transfer::Transfer transfer_{first_seen_};
+  store::Proofs proofs_{*files_, home_directory()};
+  transfer::LocalProofs local_proofs_{proofs_};
+  transfer::Transfer transfer_{first_seen_, std::random_device{}(), &local_proofs_};
   device::HostPool pool_{drop_ ? 0 : kKeepAll};
   std::unique_ptr<loader::Loader> loader_;
   std::vector<loader::Tensor> tensors_;

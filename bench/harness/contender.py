@@ -8,7 +8,8 @@ import statistics
 import subprocess
 
 TURN_SECONDS = 240  # a turn that takes longer has hung
-WARM_TURNS = 2      # untimed, so that a program's memory is resident
+MIN_WARM_TURNS = 2  # untimed
+MAX_WARM_TURNS = 8
 
 
 class Failed(Exception):
@@ -77,6 +78,14 @@ class Contender:
         self.after(turn)
         return turn
 
+    def warm(self):
+        """Untimed turns until memory is resident: until the most that was held no longer grows."""
+        peak = 0
+        for i in range(MAX_WARM_TURNS):
+            before, peak = peak, self.turn()["peak_rss_bytes"]
+            if i + 1 >= MIN_WARM_TURNS and peak <= before * 1.001:
+                return
+
     def compare(self):
         """Loads once more, and holds the bytes of all tensors to those of the file."""
         self.before()
@@ -131,8 +140,7 @@ def alternate(contenders, pairs, environment):
         for contender in contenders:
             if not contender.fresh:
                 contender.start(environment)
-                for _ in range(WARM_TURNS):
-                    contender.turn()
+                contender.warm()
         for i in range(pairs):
             for contender in contenders if i % 2 == 0 else reversed(contenders):
                 if contender.fresh:

@@ -1,7 +1,7 @@
 """The rows of the table: what is measured, against what, and what must come out."""
 
 from .contender import Contender, Failed, alternate, best_of
-from .stage import (BIN, GIB, LIMITED_PORT, MIB, ORIGIN_PORT, PLAIN_PORT, RESIDENT, ROOT, even,
+from .stage import (BIN, GIB, MIB, ORIGIN_PORT, PLAIN_PORT, RESIDENT, ROOT, even,
                     evict, run, split, url, warm)
 
 PEERS = ROOT / "bench/peers"
@@ -229,40 +229,17 @@ def slow_connections(stage, pairs):
                            Target("90 % of it reached after", reached, unit="s")])
 
 
-class Limited:
-    """The log of the server that refuses."""
-
-    STEP = 0.1
-
-    def __init__(self, stage):
-        self.log = stage.memory / "limited.log"
-
-    def clear(self):
-        with open(self.log, "w", encoding="utf-8"):
-            pass
-
-    def note(self, turn):
-        """Median over steps of the second half: six answered, and those refused in that step."""
-        lines = [line.split() for line in self.log.read_text().splitlines()]
-        times = [float(line[0]) for line in lines]
-        refused = [float(line[0]) for line in lines if line[2] == "503"]
-        middle = (min(times) + max(times)) / 2
-        steps = max(1, int((max(times) - middle) / self.STEP))
-        counts = [0] * steps
-        for at in refused:
-            if at >= middle:
-                counts[min(steps - 1, int((at - middle) / self.STEP))] += 1
-        turn["connections"] = 6 + middle_of(counts)
-        turn["refused"] = len(refused)
-
-
 def limited(stage, pairs):
     """HTTP, 503 above 6 connections of 50 MB/s each"""
     model, link = stage.model("half", even(stage.gib * GIB // 2), memory=True), stage.link()
-    log = Limited(stage)
-    with stage.origin(link, model.directory, SLOW_BYTES):
-        mine = ours(url(LIMITED_PORT, ""), prefix=link.prefix, before=log.clear, after=log.note)
-        ranges = curl(model, url(LIMITED_PORT, "model.safetensors"), 6, link.prefix)
+    with stage.origin(link, model.directory, SLOW_BYTES, 6) as origin:
+
+        def after(turn):
+            turn["refused"] = int(origin.ask("refused"))
+
+        mine = ours(url(ORIGIN_PORT, ""), prefix=link.prefix, after=after,
+                    before=lambda: origin.ask("plain"))
+        ranges = curl(model, url(ORIGIN_PORT, "model.safetensors"), 6, link.prefix)
         alternate([mine, ranges], pairs, stage.environment)
     connections = middle_of([turn["connections"] for turn in mine.turns])
     refused = middle_of([turn["refused"] for turn in mine.turns])
@@ -275,28 +252,27 @@ def limited(stage, pairs):
 def stalled(stage, pairs):
     """HTTP, one of 64 ranges stalled for 30 s, 25 MB/s a connection"""
     model, link = stage.model("stall", even(256 * MIB), memory=True), stage.link()
-    with stage.origin(link, model.directory, SLOW_BYTES // 2, model.bytes // 2) as origin:
+    with stage.origin(link, model.directory, SLOW_BYTES // 2) as origin:
         sent = {}
 
-        def before():
+        def before(word):
+            origin.ask(word)
             sent["before"] = int(origin.ask("bytes"))
-
-        def arm():
-            before()
-            origin.ask("arm")
 
         def after(turn):
             turn["origin_bytes"] = int(origin.ask("bytes")) - sent["before"]
 
-        mine = ours(url(ORIGIN_PORT, ""), prefix=link.prefix, before=before, after=after,
-                    name="weighbridge, nothing stalled")
-        hit = ours(url(ORIGIN_PORT, ""), prefix=link.prefix, before=arm, after=after,
-                   name="weighbridge, one range stalled")
+        def shaped(name, word):
+            return ours(url(ORIGIN_PORT, ""), prefix=link.prefix, after=after,
+                        before=lambda: before(word), name=f"weighbridge, {name}")
+
+        mine = shaped("nothing stalled", "plain")
+        hit = shaped("one range stalled", f"stall /model.safetensors {model.bytes // 2}")
         alternate([mine, hit], pairs, stage.environment)
-    sent = middle_of([turn["origin_bytes"] for turn in hit.turns])
+    origin_bytes = middle_of([turn["origin_bytes"] for turn in hit.turns])
     return Result([mine, hit], [Target("wall of the same unstalled", rate(mine) / rate(hit), most=2),
                                 Target("bytes of the model that the origin sent",
-                                       sent / model.bytes, most=1.05)])
+                                       origin_bytes / model.bytes, most=1.05)])
 
 
 def huge_tensor(stage, pairs):

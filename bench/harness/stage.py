@@ -22,10 +22,10 @@ MIB = 2**20
 GIB = 2**30
 SPARSE = "sparse"
 # Without these the allocator gives every load's memory back, and a peer would be timed with fresh
-# memory against our resident one; the last two give it huge pages as we have.
+# memory against our resident one; the last gives it huge pages as we have. (torch's own switch for
+# them aligns every tensor to 2 MiB, and the heap then never finds room for the next load.)
 RESIDENT = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "34359738368",
-            "MALLOC_ARENA_MAX": "1", "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
-            "THP_MEM_ALLOC_ENABLE": "1"}
+            "MALLOC_ARENA_MAX": "1", "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 # A file that changed less than this before it is read is not remembered by its proof.
 SETTLE_SECONDS = 2.5
 
@@ -159,37 +159,21 @@ http {{
   tcp_nopush on;
   keepalive_requests 1000000;
   keepalive_timeout 600s;
-  client_body_temp_path {work}/temp; proxy_temp_path {work}/temp; fastcgi_temp_path {work}/temp;
-  limit_conn_zone $server_port zone=port:1m;
-  log_format times '$msec $request_time $status';
-  upstream origin {{ server 127.0.0.1:18090; keepalive 64; }}
+  client_body_temp_path {work}/temp;
   server {{ listen 127.0.0.1:18080 backlog=1024; root {root}; }}
-  server {{
-    listen 127.0.0.1:18081 backlog=1024;
-    access_log {work}/limited.log times;
-    limit_conn port 6;
-    limit_conn_status 503;
-    location / {{
-      proxy_pass http://origin;
-      proxy_http_version 1.1;
-      proxy_set_header Connection "";
-      proxy_buffering off;
-    }}
-  }}
 }}
 """
-PLAIN_PORT = 18080    # nginx, sendfile
-LIMITED_PORT = 18081  # nginx before the origin server: 503 above 6 requests at once
-ORIGIN_PORT = 18090   # bench/origin_server.cc: a rate for each answer
+PLAIN_PORT = 18080  # nginx, sendfile
+ORIGIN_PORT = 18090  # bench/origin_server.cc
 
 
 class Origin:
     """A running bench/origin_server.cc, which takes words as a contender does."""
 
-    def __init__(self, link, directory, bytes_per_second, middle):
+    def __init__(self, link, directory, connection_rate, most_answers):
         self.process = subprocess.Popen(
             [*link.prefix, BIN / "origin_server", str(directory), str(ORIGIN_PORT),
-             str(bytes_per_second), str(middle)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+             str(connection_rate), str(most_answers)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         if not self.process.stdout.readline():
             raise Failed("the origin server does not start")
 
@@ -223,7 +207,7 @@ class Stage:
         (ROOT / "build/bench").mkdir(parents=True, exist_ok=True)
         self.memory = self.directory("/dev/shm")
         self.disk = self.directory(ROOT / "build/bench")
-        self.environment = {**os.environ, "HOME": str(self.disk), "WB_HOME": str(self.disk / "home"),
+        self.environment = {**os.environ, "WEIGHBRIDGE_HOME": str(self.disk / "home"),
                             "PYTHONDONTWRITEBYTECODE": "1"}
         self.peers_python = None
 
@@ -262,9 +246,9 @@ class Stage:
         self.closing.callback(end, server)
         link.wait_for(PLAIN_PORT)
 
-    def origin(self, link, directory, bytes_per_second, middle=0):
+    def origin(self, link, directory, connection_rate, most_answers=0):
         """A context: the server lives in it."""
-        return contextlib.closing(Origin(link, directory, bytes_per_second, middle))
+        return contextlib.closing(Origin(link, directory, connection_rate, most_answers))
 
     @contextlib.contextmanager
     def cgroup(self, limit_bytes):
