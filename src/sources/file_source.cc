@@ -23,6 +23,8 @@ constexpr std::size_t kCachedBytes = std::size_t{256} * 1024;
 // What is asked of a disk or a network at once.
 constexpr std::size_t kFarBytes = std::size_t{8} * 1024 * 1024;
 constexpr std::size_t kMaxDepth = 64;
+// So many that a disk has work while others hash what it gave.
+constexpr std::size_t kReaders = 6;
 
 model::Validator validator_of(const io::FileInfo& info) {
   return {fmt::format("{:x}-{:x}-{:x}-{:x}", info.device, info.inode, info.mtime_ns, info.ctime_ns),
@@ -256,7 +258,7 @@ class FileSource final : public Source {
 
   std::string identity(std::string_view path) const override { return full_path(path); }
 
-  std::size_t max_connections() const override { return 4; }
+  std::size_t max_connections() const override { return kReaders; }
 
  private:
   static Error changed(const std::string& path, const std::string& how) {
