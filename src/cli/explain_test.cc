@@ -62,10 +62,11 @@ TEST(ExplainJson, is_an_object_whatever_the_reasons_say) {
   std::string text;
   base::JsonWriter json(text);
   explain_json(json, example());
-  EXPECT_THAT(text,
-              AllOf(HasSubstr(R"("connections":{"first":4,"last":6,"peak":8,"ceiling":48})"),
-                    HasSubstr(R"("why":"turned \"away\"")"),
-                    HasSubstr(R"("files":{"pieces":3})")));
+  EXPECT_THAT(
+      text,
+      AllOf(HasSubstr(R"("connections": {"first": 4, "last": 6, "peak": 8, "ceiling": 48})"),
+            HasSubstr(R"("why": "turned \"away\"")"),
+            HasSubstr(R"("files": {"pieces": 3})")));
 }
 
 }  // namespace
