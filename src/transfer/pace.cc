@@ -178,7 +178,6 @@ void Pace::hold(TimePoint now) {
   }
   overshot_ = {};
   if (limit_ > bounds_.start && wait_ > least_wait_ * kLater + kLaterLeast) {
-    overshot_ = {limit_, rate_};
     settle(now,
            std::max(bounds_.start, limit_ - limit_ / 4),
            fmt::format("answers begin after {:.0f} ms, once after {:.0f} ms",

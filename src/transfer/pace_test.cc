@@ -134,8 +134,8 @@ TEST_F(PaceTest, a_connection_that_breaks_costs_an_eighth_once) {
 TEST_F(PaceTest, gives_way_when_answers_begin_later_and_later) {
   pass(seconds(3), capped(10 * kMega, 1e12));
   wait_ = milliseconds(300);
-  pass(seconds(1), capped(10 * kMega, 360 * kMega));
-  EXPECT_EQ(pace_.limit(), 36U);
+  pass(seconds(3), capped(10 * kMega, 480 * kMega));
+  EXPECT_LE(pace_.limit(), 36U);
   EXPECT_THAT(pace_.decisions().back().why, ::testing::HasSubstr("answers begin after"));
 }
 
