@@ -55,8 +55,9 @@ class Contender:
         ready, _, _ = select.select([self.process.stdout], [], [], TURN_SECONDS)
         line = self.process.stdout.readline() if ready else b""
         if not line:
-            self.stop()
-            raise Failed(f"{self.name}: " + ("ended" if ready else "hung") + f": {self.shown()}")
+            status = self.stop()
+            how = f"ended with status {status}" if ready else f"hung for {TURN_SECONDS} s"
+            raise Failed(f"{self.name} {how}: {self.shown()}")
         try:
             return json.loads(line)
         except ValueError:
@@ -93,8 +94,9 @@ class Contender:
             raise Failed(f"{self.name}: loaded other bytes than the file has")
 
     def stop(self):
+        """Ends it. The exit status, or the signal as a negative number."""
         if self.process is None:
-            return
+            return None
         with contextlib.suppress(BrokenPipeError):
             self.process.stdin.close()
         try:
@@ -103,7 +105,8 @@ class Contender:
             self.process.kill()
             self.process.wait()
         self.process.stdout.close()
-        self.process = None
+        status, self.process = self.process.returncode, None
+        return status
 
     # What the turns amount to.
 
