@@ -71,12 +71,12 @@ class BigModel {
   // Are these the bytes of the tensor? Read from the file, so nothing is kept in memory.
   bool holds(const loader::Tensor& tensor) const {
     std::ifstream file(path_ + "/model.safetensors", std::ios::binary);
-    file.seekg(static_cast<std::streamoff>(begin_of_.at(tensor.name)));
+    file.seekg(static_cast<std::streamoff>(begin_of_.at(std::string(tensor.name()))));
     std::vector<char> part(kMiB);
-    for (std::size_t at = 0; at < tensor.bytes.size(); at += part.size()) {
-      const std::size_t size = std::min(part.size(), tensor.bytes.size() - at);
+    for (std::size_t at = 0; at < tensor.bytes().size(); at += part.size()) {
+      const std::size_t size = std::min(part.size(), tensor.bytes().size() - at);
       file.read(part.data(), static_cast<std::streamsize>(size));
-      if (!file || std::memcmp(part.data(), tensor.bytes.data() + at, size) != 0) {
+      if (!file || std::memcmp(part.data(), tensor.bytes().data() + at, size) != 0) {
         return false;
       }
     }
@@ -203,7 +203,7 @@ TEST(BigLoad, the_first_tensor_is_out_before_5_percent_of_a_gibibyte_has_left_th
   Client client;
   const auto loader = client.open(server.url("/"), {});
   auto tensor = client.next(*loader);
-  while (tensor && tensor->bytes.size() < 8 * kMiB) {
+  while (tensor && tensor->bytes().size() < 8 * kMiB) {
     tensor = client.next(*loader);
   }
   const std::uint64_t sent = server.counts().body_bytes;
@@ -211,8 +211,8 @@ TEST(BigLoad, the_first_tensor_is_out_before_5_percent_of_a_gibibyte_has_left_th
   EXPECT_TRUE(model.holds(*tensor));
   EXPECT_LT(percent(sent, model.file_bytes()), 5.0);
   std::cout << fmt::format("'{}' of {} was out after {} of {}: {:.2f} %\n",
-                           tensor->name,
-                           base::format_bytes(tensor->bytes.size()),
+                           tensor->name(),
+                           base::format_bytes(tensor->bytes().size()),
                            base::format_bytes(sent),
                            base::format_bytes(model.file_bytes()),
                            percent(sent, model.file_bytes()));
@@ -226,7 +226,7 @@ TEST(BigLoad, a_filter_for_5_percent_of_the_bytes_in_one_place_moves_at_most_6_p
   const auto loader = client.open(server.url("/"), {"g7.*"});
   std::size_t tensors = 0;
   while (const auto tensor = client.next(*loader)) {
-    EXPECT_TRUE(model.holds(*tensor)) << tensor->name;
+    EXPECT_TRUE(model.holds(*tensor)) << tensor->name();
     ++tensors;
   }
   EXPECT_EQ(tensors, 4U);
@@ -339,7 +339,7 @@ TEST_F(MemoryTest, one_held_tensor_of_4_KiB_pins_at_most_64_MiB) {
   auto loader = client.open(server.url() + "/", {});
   std::optional<loader::Tensor> held;
   while (auto tensor = client.next(*loader)) {
-    if (tensor->name == "g3.small") {
+    if (tensor->name() == "g3.small") {
       held = std::move(tensor);
     }
   }

@@ -110,7 +110,7 @@ Result<void> ServedModel::take_all(const Call& call,
       TRY(loader::Loader::open(call, {*source, transfer_, pool_}, ref, std::move(options)));
   while (const auto tensor = TRY(loader->next(call))) {
     ++outcome.tensors;
-    if (!std::ranges::equal(tensor->bytes, expected_.at(tensor->name))) {
+    if (!std::ranges::equal(tensor->bytes(), expected_.at(std::string(tensor->name())))) {
       ++outcome.wrong;
     }
   }

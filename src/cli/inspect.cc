@@ -159,7 +159,7 @@ Result<void> print_json(const Inspected& inspected, Output& out) {
   json.key("tensors");
   json.begin_array();
   for (const index::IndexedFile& indexed : inspected.index.files()) {
-    for (const model::TensorEntry& tensor : indexed.table.tensors) {
+    for (const model::TensorEntry& tensor : indexed.table->tensors) {
       tensor_object(json, tensor, snapshot.files[indexed.file].path);
       TRY(pages.turn());
     }
@@ -190,7 +190,7 @@ Result<void> print_for_people(const Inspected& inspected, Output& out) {
   }
   pages.text() += "tensors: size, type, name, shape, file\n";
   for (const index::IndexedFile& indexed : inspected.index.files()) {
-    for (const model::TensorEntry& tensor : indexed.table.tensors) {
+    for (const model::TensorEntry& tensor : indexed.table->tensors) {
       pages.text() += fmt::format("  {:>9}  {:<7}  {}  [{}]  {}\n",
                                   base::format_bytes(tensor.bytes.size()),
                                   model::name_of(tensor.dtype),

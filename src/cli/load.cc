@@ -91,13 +91,13 @@ void digest_members(base::JsonWriter& json, const Loaded& loaded) {
     const loader::Tensor& tensor = loaded.tensors[i];
     json.begin_object();
     json.key("name");
-    json.text(tensor.name);
+    json.text(tensor.name());
     json.key("dtype");
-    json.text(model::name_of(tensor.dtype));
+    json.text(model::name_of(tensor.dtype()));
     json.key("shape");
-    shape(json, tensor.shape);
+    shape(json, tensor.shape());
     json.key("bytes");
-    json.number(tensor.bytes.size());
+    json.number(tensor.bytes().size());
     json.key("sha256");
     json.text((*loaded.digests)[i].hex());
     json.end_object();
@@ -183,9 +183,9 @@ std::string for_people(const Loaded& loaded, std::optional<std::uint64_t> peak_r
     const loader::Tensor& tensor = loaded.tensors[i];
     text += fmt::format("  sha256 {} {} [{}] {}\n",
                         (*loaded.digests)[i].hex(),
-                        model::name_of(tensor.dtype),
-                        fmt::join(tensor.shape, ", "),
-                        base::printable(tensor.name));
+                        model::name_of(tensor.dtype()),
+                        fmt::join(tensor.shape(), ", "),
+                        base::printable(tensor.name()));
   }
   return text;
 }

@@ -33,7 +33,7 @@ base::Result<std::vector<hash::Sha256Digest>> tensor_digests(
   std::atomic<std::size_t> next = 0;
   const auto work = [&] {
     for (std::size_t i = next++; i < tensors.size() && call.check().ok(); i = next++) {
-      digests[i] = digest_of(call, tensors[i].bytes);
+      digests[i] = digest_of(call, tensors[i].bytes());
     }
   };
   {

@@ -59,8 +59,9 @@ class LoaderTest : public ::testing::Test {
     auto loader = TRY(open(std::move(options), pin));
     std::map<std::string, Tensor> tensors;
     for (Tensor& tensor : TRY(loader->all(call_))) {
-      EXPECT_TRUE(std::ranges::equal(tensor.bytes, expected_.at(tensor.name))) << tensor.name;
-      EXPECT_TRUE(tensors.emplace(tensor.name, tensor).second) << "handed over twice";
+      const std::string name(tensor.name());
+      EXPECT_TRUE(std::ranges::equal(tensor.bytes(), expected_.at(name))) << name;
+      EXPECT_TRUE(tensors.emplace(name, tensor).second) << "handed over twice";
     }
     report_ = loader->report();
     return tensors;
@@ -117,7 +118,7 @@ TEST_F(LoaderTest, a_file_pinned_by_its_sha256_is_handed_over_once_it_matches) {
   const std::string digest = hash::Sha256::of(source_.files["m.safetensors"]).hex();
   const auto tensors = load({}, "#sha256=" + digest);
   ASSERT_TRUE(tensors.ok()) << tensors.error().message();
-  EXPECT_EQ(tensors->at("a").proof, (model::Proof{Trust::kPinned, model::Method::kSha256}));
+  EXPECT_EQ(tensors->at("a").proof(), (model::Proof{Trust::kPinned, model::Method::kSha256}));
   EXPECT_TRUE(report_.content_id.has_value());
 }
 
@@ -148,7 +149,7 @@ TEST_F(LoaderTest, a_file_pinned_by_its_root_is_handed_over_once_it_matches) {
   const std::string root = hash::hash_bytes(source_.files["m.safetensors"]).hex();
   const auto tensors = load({}, "#blake3=" + root);
   ASSERT_TRUE(tensors.ok()) << tensors.error().message();
-  EXPECT_EQ(tensors->at("a").proof, (model::Proof{Trust::kPinned, model::Method::kRoot}));
+  EXPECT_EQ(tensors->at("a").proof(), (model::Proof{Trust::kPinned, model::Method::kRoot}));
 }
 
 TEST_F(LoaderTest, a_header_hurt_on_its_way_places_no_tensor_of_a_pinned_file) {
@@ -184,7 +185,7 @@ TEST_F(LoaderTest, a_seal_beside_lends_its_pieces_to_a_pinned_root) {
   const std::string root = hash::hash_bytes(source_.files["m.safetensors"]).hex();
   const auto tensors = load({}, "#blake3=" + root);
   ASSERT_TRUE(tensors.ok()) << tensors.error().message();
-  EXPECT_EQ(tensors->at("a").proof, (model::Proof{Trust::kPinned, model::Method::kPieces}));
+  EXPECT_EQ(tensors->at("a").proof(), (model::Proof{Trust::kPinned, model::Method::kPieces}));
 }
 
 TEST_F(LoaderTest, a_file_named_alone_uses_the_seal_beside_it) {
@@ -246,7 +247,7 @@ TEST_F(LoaderTest, a_model_of_many_files_arrives_whole_and_keeps_few_fronts_in_m
   ASSERT_TRUE(index.ok());
   std::size_t kept = 0;
   for (const index::IndexedFile& file : index->files()) {
-    kept += file.prefix.size();
+    kept += file.prefix.span().size();
   }
   EXPECT_LE(kept, 16 * base::kMiB);
   ASSERT_TRUE(load().ok());
@@ -276,8 +277,8 @@ TEST_F(LoaderTest, scattered_small_tensors_are_packed) {
   const auto tensors = load({{"small.*"}});
   ASSERT_TRUE(tensors.ok()) << tensors.error().message();
   EXPECT_EQ(tensors->size(), 20U);
-  const auto* first = tensors->at("small.0").bytes.data();
-  const auto* last = tensors->at("small.19").bytes.data();
+  const auto* first = tensors->at("small.0").bytes().data();
+  const auto* last = tensors->at("small.19").bytes().data();
   EXPECT_LT(std::max(first, last) - std::min(first, last), 40'000);
 }
 
@@ -299,7 +300,7 @@ TEST_F(LoaderTest, tensors_outlive_their_loader) {
     kept = std::move(tensors).value();
   }
   kept.erase("a");
-  EXPECT_TRUE(std::ranges::equal(kept.at("b").bytes, expected_.at("b")));
+  EXPECT_TRUE(std::ranges::equal(kept.at("b").bytes(), expected_.at("b")));
 }
 
 TEST_F(LoaderTest, tensors_stand_in_the_phase_of_their_file) {
@@ -307,7 +308,7 @@ TEST_F(LoaderTest, tensors_stand_in_the_phase_of_their_file) {
   seal();
   const auto tensors = load();
   ASSERT_TRUE(tensors.ok());
-  const auto address = reinterpret_cast<std::uintptr_t>(tensors->at("b").bytes.data());
+  const auto address = reinterpret_cast<std::uintptr_t>(tensors->at("b").bytes().data());
   const std::uint64_t offset = source_.files["model.safetensors"].size() - 3'000'000;
   EXPECT_EQ(address % device::kHugePageBytes, offset % device::kHugePageBytes);
 }
@@ -321,7 +322,7 @@ TEST_F(LoaderTest, tensors_before_a_broken_one_arrive_and_then_the_error_again_a
   ASSERT_TRUE(loader.ok());
   const auto first = (*loader)->next(call_);
   ASSERT_TRUE(first.ok());
-  EXPECT_EQ((*first)->name, "a");
+  EXPECT_EQ((*first)->name(), "a");
   EXPECT_EQ((*loader)->next(call_).error().code(), Code::kCorrupt);
   EXPECT_EQ((*loader)->next(call_).error().code(), Code::kCorrupt);
 }
@@ -341,7 +342,7 @@ TEST_F(LoaderTest, shards_arrive_as_one_model) {
   const auto tensors = load();
   ASSERT_TRUE(tensors.ok());
   EXPECT_EQ(tensors->size(), 3U);
-  EXPECT_EQ(tensors->at("c").file, "y.safetensors");
+  EXPECT_EQ(tensors->at("c").file(), "y.safetensors");
 }
 
 }  // namespace

@@ -80,9 +80,16 @@ bool FileJob::needs(std::uint64_t piece) const {
   return wanted && !landed_[piece];
 }
 
+Pieces FileJob::admitted(Pieces run) const {
+  const base::Range wanted{range_of(run.begin).begin, range_of(run.end - 1).end};
+  const base::Range room = shared_.sink.admit(file_, wanted);
+  return room.end == wanted.end ? run : Pieces{run.begin, room.end / hash::kPieceBytes};
+}
+
 Result<std::span<std::byte>> FileJob::place(std::uint64_t piece, ScratchPool::Buffer& scratch) {
   const base::Range range = range_of(piece);
   if (needs(piece)) {
+    TRY(shared_.sink.wait_for_room(shared_.call, file_, range));
     const std::span<std::byte> own = TRY(shared_.sink.place(file_, range));
     if (!own.empty()) {
       return own;

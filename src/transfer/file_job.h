@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "base/call.h"
 #include "hash/digest.h"
 #include "hash/hash_tree.h"
 #include "hash/sha256.h"
@@ -35,6 +36,7 @@ class FileJob {
  public:
   // What all jobs of a run share; borrowed from it.
   struct Shared {
+    const base::Call& call;
     Sink& sink;
     FirstSeen& first_seen;
     ScratchPool& scratch;
@@ -70,6 +72,9 @@ class FileJob {
 
   // Wanted and not landed yet.
   bool needs(std::uint64_t piece) const;
+
+  // The part of the run, from its front, that there is memory for.
+  Pieces admitted(Pieces run) const;
 
   // Where the next piece is received: the sink's own place, or `scratch`, taken here.
   base::Result<std::span<std::byte>> place(std::uint64_t piece, ScratchPool::Buffer& scratch);

@@ -9,6 +9,10 @@ namespace {
 
 constexpr std::uint64_t kRequestPieces = Transfer::kRequestBytes / hash::kPieceBytes;
 
+bool empty(Pieces run) {
+  return run.begin >= run.end;
+}
+
 }  // namespace
 
 Schedule::Schedule(std::span<const std::unique_ptr<FileJob>> jobs) {
@@ -36,14 +40,17 @@ bool Schedule::exhausted(const Lane& lane) {
   return lane.stream ? lane.stream_given : lane.run >= lane.job->pieces().size();
 }
 
-Pieces Schedule::take(Lane& lane) {
+Pieces Schedule::admitted(const Lane& lane) {
   const Pieces& run = lane.job->pieces()[lane.run];
-  const Pieces taken{lane.piece, std::min(run.end, lane.piece + kRequestPieces)};
+  return lane.job->admitted({lane.piece, std::min(run.end, lane.piece + kRequestPieces)});
+}
+
+void Schedule::take(Lane& lane, Pieces taken) {
+  const Pieces& run = lane.job->pieces()[lane.run];
   lane.piece = taken.end;
   if (taken.end == run.end && ++lane.run < lane.job->pieces().size()) {
     lane.piece = lane.job->pieces()[lane.run].begin;
   }
-  return taken;
 }
 
 std::optional<Request> Schedule::pick() {
@@ -58,7 +65,7 @@ std::optional<Request> Schedule::pick() {
       continue;
     }
     if (lane.stream) {
-      if (lane.active > 0) {
+      if (lane.active > 0 || empty(lane.job->admitted({0, 1}))) {
         continue;
       }
       lane.stream_given = true;
@@ -66,9 +73,14 @@ std::optional<Request> Schedule::pick() {
       const std::uint64_t pieces = hash::piece_count(lane.job->file().size);
       return Request{lane.job, {0, pieces}, true};
     }
+    const Pieces run = admitted(lane);
+    if (empty(run)) {
+      continue;  // of later files there may be some that are admitted already
+    }
     if (!lane.job->in_order()) {
       ++lane.active;
-      return Request{lane.job, take(lane), false};
+      take(lane, run);
+      return Request{lane.job, run, false};
     }
     if (in_order == nullptr || lane.active < in_order->active) {
       in_order = &lane;
@@ -81,7 +93,8 @@ std::optional<Request> Schedule::pick() {
     return std::nullopt;
   }
   ++in_order->active;
-  const Pieces run = take(*in_order);
+  const Pieces run = admitted(*in_order);
+  take(*in_order, run);
   const std::uint64_t bytes = (run.end - run.begin) * hash::kPieceBytes;
   in_order->window_bytes += bytes;
   window_bytes_ += bytes;
@@ -132,6 +145,11 @@ void Schedule::hashed(const FileJob& job) {
   const std::scoped_lock lock(mutex_);
   Lane& lane = lane_of(job);
   leave_window(lane, std::min(lane.window_bytes, hash::kPieceBytes));
+  changed_.notify_all();
+}
+
+void Schedule::room() {
+  const std::scoped_lock lock(mutex_);
   changed_.notify_all();
 }
 

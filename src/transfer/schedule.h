@@ -24,13 +24,14 @@ struct Request {
 
 // Which request comes next: files in order, pieces in order, so that the first tensor is out first;
 // among files that only a SHA-256 proves the one with the fewest bytes under way, and no more of
-// those than the window holds. Thread-safe.
+// those than the window holds. Nothing is requested that the sink has no memory for.
+// Thread-safe.
 class Schedule {
  public:
   explicit Schedule(std::span<const std::unique_ptr<FileJob>> jobs);
 
-  // The next request, or nothing when there is no more to do. Waits while the window is full or
-  // a stream waits for its file's other requests to end.
+  // The next request, or nothing when there is no more to do. Waits while the window or the
+  // sink is full, or a stream waits for its file's other requests to end.
   base::Result<std::optional<Request>> next(const base::Call& call);
 
   // The request that next() gave is over, whatever became of it.
@@ -42,6 +43,9 @@ class Schedule {
 
   // A piece of an in-order file has been hashed: its place in the window is free again.
   void hashed(const FileJob& job);
+
+  // The sink may have memory for more.
+  void room();
 
   // Requests at most, so that no thread is started for nothing.
   std::size_t request_count() const { return request_count_; }
@@ -61,8 +65,10 @@ class Schedule {
 
   void leave_window(Lane& lane, std::uint64_t bytes);
   static bool exhausted(const Lane& lane);
-  // Takes the next run of pieces off the lane.
-  static Pieces take(Lane& lane);
+  // The next run of pieces of the lane that there is memory for; may be empty.
+  static Pieces admitted(const Lane& lane);
+  // Takes that run off the lane.
+  static void take(Lane& lane, Pieces taken);
   std::optional<Request> pick();
   bool all_done() const;
 

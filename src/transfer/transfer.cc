@@ -44,9 +44,12 @@ class Run {
         progress_(setting.progress),
         options_(setting.options),
         retry_({.max_tries = Transfer::kTries}, sync::seeded_random(setting.seed)),
-        shared_{setting.sink, setting.first_seen, scratch_, progress_, [this](const FileJob& job) {
-                  schedule_->hashed(job);
-                }} {}
+        shared_{call_,
+                setting.sink,
+                setting.first_seen,
+                scratch_,
+                progress_,
+                [this](const FileJob& job) { schedule_->hashed(job); }} {}
 
   Result<Report> run(const model::Snapshot& snapshot, std::span<const Want> wants);
 
@@ -112,12 +115,14 @@ Result<Report> Run::run(const model::Snapshot& snapshot, std::span<const Want> w
   const std::uint64_t received_before = progress_.received_bytes;
   const std::size_t threads = std::min(source_.max_connections(), schedule_->request_count());
   {
+    shared_.sink.tell_of_room([this] { schedule_->room(); });
     std::vector<std::jthread> workers;
     for (std::size_t i = 1; i < threads; ++i) {
       workers.emplace_back([this] { work(); });
     }
     work();  // this thread is one of them
   }
+  shared_.sink.tell_of_room({});
   Report report;
   report.requests = requests_;
   report.retries = retries_;
