@@ -81,8 +81,8 @@ Result<Inspected> inspect(const Call& call,
       TRY(index::Index::open(call, environment.transfer, source, std::move(snapshot)));
   TRY(prove_whole(call, environment, style, source, index));
   std::vector<Trust> trusts = trusts_of(environment.transfer, source, index);
-  const auto content_id =
-      transfer::content_id_of(index.snapshot(), source, environment.transfer.first_seen());
+  const auto content_id = transfer::content_id_of(
+      index.snapshot(), source, environment.transfer.first_seen(), environment.transfer.trees());
   return Inspected{std::move(opened.ref), std::move(index), std::move(trusts), content_id};
 }
 

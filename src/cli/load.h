@@ -24,6 +24,7 @@ class LoadCommand final : public Command {
  private:
   std::string ref_;
   std::vector<std::string> filters_;
+  std::string memory_;
   bool digests_ = false;
 };
 

@@ -29,6 +29,8 @@ constexpr std::string_view kMetadataKey = "__metadata__";
 // The least that a header says of a tensor: `"":{"dtype":"U8","shape":[],"data_offsets":[0,0]},`.
 constexpr std::size_t kLeastStatementBytes = 50;
 
+constexpr std::size_t kUsualDimensions = 2;
+
 static_assert(kMaxSafetensorsHeaderBytes < std::numeric_limits<std::uint32_t>::max(),
               "a place in the header, in the names or among the dimensions takes 32 bits");
 static_assert(kMaxTensorNameBytes <= std::numeric_limits<std::uint16_t>::max());
@@ -270,6 +272,7 @@ Result<Header> read_header(std::string_view text, std::uint64_t origin) {
   // At once, so that nothing is copied as they grow; what is not needed is not touched.
   header.stated.tensors.reserve(text.size() / kLeastStatementBytes + 1);
   header.stated.names.reserve(text.size());
+  header.stated.dimensions.reserve(kUsualDimensions * (text.size() / kLeastStatementBytes + 1));
   JsonCursor json(text, origin);
   TRY(json.each_member([&](const std::string& name, std::uint64_t offset) -> Result<void> {
     if (name == kMetadataKey) {

@@ -118,6 +118,7 @@ class RunningLoader final : public Loader {
       report.transfer.requests = end.requests;
       report.transfer.retries = end.retries;
       report.transfer.received_bytes = end.received_bytes;
+      report.transfer.read_twice = end.read_twice;
       return report;
     });
   }
@@ -130,6 +131,7 @@ class RunningLoader final : public Loader {
     std::uint64_t requests = 0;
     std::uint64_t retries = 0;
     std::uint64_t received_bytes = 0;
+    std::vector<std::string> read_twice;
     std::optional<Error> error;
   };
 
@@ -194,6 +196,7 @@ Result<void> RunningLoader::add(std::size_t i, Filter& filter) {
   const model::File& file = index_.snapshot().files[indexed.file];
   const model::TensorTable& table = indexed.table->tensors;
   std::vector<std::uint32_t> wanted;
+  wanted.reserve(table.size());
   for (std::size_t tensor = 0; tensor < table.size(); ++tensor) {
     if (filter.wants(table[tensor].name)) {
       wanted.push_back(static_cast<std::uint32_t>(tensor));
@@ -206,11 +209,15 @@ Result<void> RunningLoader::add(std::size_t i, Filter& filter) {
   }
   auto shared = std::make_shared<const TensorFile>(TensorFile{file.path, indexed.table});
   Placement placement = TRY(Placement::plan(pool_, std::move(shared), wanted, placing()));
-  const bool whole_only = indexed.proof.trust == model::Trust::kNone;
-  sink_.add({file, std::move(placement), indexed.looked_at, whole_only});
-  if (whole_only) {
+  const bool unproved = indexed.proof.trust == model::Trust::kNone;
+  const bool twice = budget_ != nullptr && transfer::is_read_twice(file, budget_->limit_bytes());
+  sink_.add({file, std::move(placement), indexed.looked_at, unproved && !twice});
+  if (unproved && !twice) {
     want(indexed.file, {0, file.size});  // proved as a whole, or not at all
     return {};
+  }
+  if (unproved) {
+    want(indexed.file, {0, indexed.table->header.end});  // it is held to what was looked at
   }
   // Slabs are admitted in the order of the load, which fronts of all files at once are not.
   const auto front = prefix.span().first(budget_ == nullptr ? prefix.span().size() : 0);
@@ -237,14 +244,16 @@ Result<void> RunningLoader::feed(const model::File& file,
 }
 
 void RunningLoader::work(const Call& call) {
-  auto report = transfer_.run(call, {source_, index_.snapshot(), wants_}, sink_, progress_);
-  const std::optional<hash::Root> id =
-      transfer::content_id_of(index_.snapshot(), source_, transfer_.first_seen());
+  auto report = transfer_.run(
+      call, {source_, index_.snapshot(), wants_}, sink_, progress_, {.memory = budget_.get()});
+  const std::optional<hash::Root> id = transfer::content_id_of(
+      index_.snapshot(), source_, transfer_.first_seen(), transfer_.trees());
   end_.with([&](End& end) {
     if (report.ok()) {
       end.requests = report->requests;
       end.retries = report->retries;
       end.received_bytes = report->received_bytes;
+      end.read_twice = std::move(report->read_twice);
       end.content_id = id;
     } else {
       end.error = std::move(report).error();
@@ -269,6 +278,7 @@ Loader::~Loader() = default;
 
 Result<std::vector<Tensor>> Loader::all(const Call& call) {
   std::vector<Tensor> tensors;
+  tensors.reserve(index().tensor_count());
   while (auto tensor = TRY(next(call))) {
     tensors.push_back(std::move(*tensor));
   }

@@ -21,7 +21,7 @@ namespace weighbridge::loader {
 
 struct LoadOptions {
   // Shell patterns of tensor names; a tensor is wanted if one matches. Empty: all of them.
-  std::vector<std::string> filters;
+  std::vector<std::string> filters = {};
   // What the load may hold beside the tensors that were taken, and their names and shapes: slabs
   // that are being filled or wait to be taken, connections, windows. While it is full nothing more
   // is requested; a slab is given back with the last of its tensors. So a model larger than memory

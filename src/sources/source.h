@@ -64,8 +64,12 @@ class Source {
   // read out of it, and is not for people.
   virtual std::string identity(std::string_view path) const = 0;
 
-  // How many reads at once are polite and useful.
+  // How many reads at once are polite and useful, at most.
   virtual std::size_t max_connections() const = 0;
+
+  // How many to begin with. Where these are fewer, the source stands behind a network: transfer
+  // finds out how many are useful, and asks again for what lags.
+  virtual std::size_t first_connections() const { return max_connections(); }
 };
 
 // Opens the Source of a Ref; `main` wires one that knows every kind.

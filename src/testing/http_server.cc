@@ -1,5 +1,6 @@
 #include "testing/http_server.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <deque>
@@ -150,7 +151,7 @@ class HttpServer::Impl {
       }
       return state.decide;
     });
-    const Fault fault = *decide ? (*decide)(request) : Fault{};
+    Fault fault = *decide ? (*decide)(request) : Fault{};
     const auto object = fault.object ? served(*fault.object) : find(request.path);
     const std::uint64_t releases_before = releases_;
     HttpReply::Hooks hooks;
@@ -254,6 +255,16 @@ std::string_view HttpRequest::header(std::string_view name) const {
     }
   }
   return {};
+}
+
+std::chrono::steady_clock::time_point Throttle::reserve(std::uint64_t bytes) {
+  constexpr std::chrono::milliseconds kBurst{20};
+  const auto now = std::chrono::steady_clock::now();
+  return next_.with([&](std::chrono::steady_clock::time_point& next) {
+    next = std::max(next, now - kBurst) +
+           std::chrono::nanoseconds(bytes * 1'000'000'000 / bytes_per_second_);
+    return next;
+  });
 }
 
 HttpObject make_object(std::string bytes, std::string etag) {

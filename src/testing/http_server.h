@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include "base/range.h"
+#include "sync/guarded.h"
 
 namespace weighbridge::testing {
 
@@ -41,6 +43,20 @@ struct HttpObject {
 
 HttpObject make_object(std::string bytes, std::string etag = {});
 
+// So many bytes a second for everybody who shares it, with a burst of a fiftieth of a second.
+// Thread-safe.
+class Throttle {
+ public:
+  explicit Throttle(std::uint64_t bytes_per_second) : bytes_per_second_(bytes_per_second) {}
+
+  // When these bytes may be sent; they are then counted as sent.
+  std::chrono::steady_clock::time_point reserve(std::uint64_t bytes);
+
+ private:
+  const std::uint64_t bytes_per_second_;
+  sync::Guarded<std::chrono::steady_clock::time_point> next_;
+};
+
 enum class Framing : std::uint8_t { kLength, kChunked, kUntilClose };
 
 // How one answer goes wrong; by default it does not. Offsets `*_after` count body bytes of this
@@ -62,7 +78,12 @@ struct Fault {
   std::optional<std::uint64_t> cut_after;    // then breaks off, by a reset ...
   bool cut_cleanly = false;                  // ... or by an orderly close
   std::optional<std::uint64_t> stall_after;  // then waits for release() or for the other side
-  std::uint64_t bytes_per_second = 0;        // 0: as fast as it goes
+  std::optional<std::chrono::milliseconds> stall_for;  // ... or for so long
+  std::uint64_t bytes_per_second = 0;                  // 0: as fast as it goes
+  std::vector<std::shared_ptr<Throttle>> throttles;    // the slowest of them decides
+
+  // Just before the last bytes of the body go out, or when it ends early.
+  std::shared_ptr<const void> until_sent;
 };
 
 // A redirect.

@@ -20,7 +20,8 @@ FileJob::FileJob(const Shared& shared, Subject subject, std::span<const Want> wa
       index_(subject.index),
       name_(std::move(subject.name)),
       identity_(std::move(subject.identity)),
-      how_(how_to_prove(file_, peek)),
+      tree_(std::move(subject.tree)),
+      how_(how_to_prove(file_, tree_ != nullptr, peek)),
       piece_count_(hash::piece_count(file_.size)),
       landed_(piece_count_) {
   plan(wants);
@@ -36,7 +37,10 @@ FileJob::FileJob(const Shared& shared, Subject subject, std::span<const Want> wa
   }
 }
 
-FileJob::How FileJob::how_to_prove(const model::File& file, bool peek) {
+FileJob::How FileJob::how_to_prove(const model::File& file, bool has_tree, bool peek) {
+  if (has_tree) {
+    return How::kPieces;
+  }
   const bool whole_only = hash::piece_count(file.size) > 1;
   switch (file.method()) {
     case Method::kPieces:
@@ -101,27 +105,41 @@ Result<std::span<std::byte>> FileJob::place(std::uint64_t piece, ScratchPool::Bu
   return scratch.bytes().first(range.size());
 }
 
-Error FileJob::mismatch(std::string_view what, std::string_view expected, std::string_view found) {
+Error FileJob::mismatch(std::string_view what,
+                        std::string_view expected,
+                        std::string_view found) const {
   return Error(Code::kCorrupt, fmt::format("{}: expected {}, found {}", what, expected, found))
       .in_file(name_);
 }
 
-Result<void> FileJob::check_piece(std::uint64_t piece, const hash::ChainingValue& value) {
-  if (how_ == How::kPieces) {
-    const hash::ChainingValue& expected =
-        is_single_piece() ? hash::ChainingValue{file_.root->bytes} : file_.pieces[piece];
-    if (value != expected) {
-      const base::Range range = range_of(piece);
-      return mismatch(fmt::format("bytes {}-{} are not what was sealed (BLAKE3 of the piece)",
-                                  range.begin,
-                                  range.end),
-                      expected.hex(),
-                      value.hex())
-          .at(range.begin);
-    }
+hash::ChainingValue FileJob::expected_of(std::uint64_t piece) const {
+  if (tree_ != nullptr) {
+    return tree_->pieces[piece];
+  }
+  return is_single_piece() ? hash::ChainingValue{file_.root->bytes} : file_.pieces[piece];
+}
+
+Result<void> FileJob::check(std::uint64_t piece, const hash::ChainingValue& value) const {
+  if (how_ != How::kPieces) {
     return {};
   }
-  // What is proved as a whole is held to nothing else: its digest decides.
+  const hash::ChainingValue expected = expected_of(piece);
+  if (value == expected) {
+    return {};
+  }
+  const base::Range range = range_of(piece);
+  const std::string_view what = tree_ == nullptr
+                                    ? "what was sealed"
+                                    : "those of the file that its digest names, as read before";
+  return mismatch(fmt::format(
+                      "bytes {}-{} are not {} (BLAKE3 of the piece)", range.begin, range.end, what),
+                  expected.hex(),
+                  value.hex())
+      .at(range.begin);
+}
+
+// What is proved as a whole is held to nothing else: its digest decides.
+Result<void> FileJob::hold_to_first_seen(std::uint64_t piece, const hash::ChainingValue& value) {
   return how_ == How::kFirstSeen ? shared_.first_seen.hold(identity_, file_, piece, value)
                                  : Result<void>();
 }
@@ -130,7 +148,8 @@ Result<void> FileJob::landed(std::uint64_t piece,
                              std::span<const std::byte> bytes,
                              const hash::ChainingValue& value,
                              ScratchPool::Buffer scratch) {
-  TRY(check_piece(piece, value));
+  TRY(check(piece, value));
+  TRY(hold_to_first_seen(piece, value));
   TRY(shared_.sink.landed(file_, range_of(piece), bytes));
   std::uint64_t missing = 0;
   {
@@ -156,6 +175,14 @@ Result<void> FileJob::landed(std::uint64_t piece,
   return {};
 }
 
+void FileJob::keep_tree() {
+  if (is_single_piece()) {
+    return;
+  }
+  const hash::Root root = how_ == How::kRoot ? *file_.root : hash::merge_pieces(values_);
+  shared_.trees.remember(file_, std::make_shared<const HashTree>(HashTree{root, values_}));
+}
+
 Result<void> FileJob::check_root() {
   const hash::Root found =
       is_single_piece() ? hash::Root{values_.front().bytes} : hash::merge_pieces(values_);
@@ -165,6 +192,7 @@ Result<void> FileJob::check_root() {
         file_.root->hex(),
         found.hex());
   }
+  keep_tree();
   return publish_all({file_.trust, Method::kRoot});
 }
 
@@ -201,6 +229,7 @@ Result<void> FileJob::check_sha256(const hash::Sha256Digest& found) {
         file_.sha256->hex(),
         found.hex());
   }
+  keep_tree();
   return publish_all({file_.trust, Method::kSha256});
 }
 

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <span>
@@ -18,6 +19,7 @@
 #include "model/proof.h"
 #include "model/snapshot.h"
 #include "transfer/first_seen.h"
+#include "transfer/known_trees.h"
 #include "transfer/scratch.h"
 #include "transfer/sink.h"
 #include "transfer/transfer.h"
@@ -39,6 +41,7 @@ class FileJob {
     const base::Call& call;
     Sink& sink;
     FirstSeen& first_seen;
+    KnownTrees& trees;
     ScratchPool& scratch;
     Progress& progress;
     // Told when a piece of a SHA-256-only file has been hashed: the window moves on.
@@ -47,10 +50,11 @@ class FileJob {
 
   // Which file it is about.
   struct Subject {
-    const model::File& file;  // of the Snapshot
-    std::size_t index = 0;    // in it
-    std::string name;         // Source::printable
-    std::string identity;     // Source::identity
+    const model::File& file;               // of the Snapshot
+    std::size_t index = 0;                 // in it
+    std::string name;                      // Source::printable
+    std::string identity;                  // Source::identity
+    std::shared_ptr<const HashTree> tree;  // where its digest names a content that is known here
   };
 
   // `wants`: of this file, in order of their ranges.
@@ -79,6 +83,12 @@ class FileJob {
   // Where the next piece is received: the sink's own place, or `scratch`, taken here.
   base::Result<std::span<std::byte>> place(std::uint64_t piece, ScratchPool::Buffer& scratch);
 
+  // For a copy that is not in its place yet.
+  ScratchPool::Buffer take_scratch() const { return shared_.scratch.take(); }
+
+  // Is this the piece's value, as far as it can be told of a piece alone? kCorrupt, as landed().
+  base::Result<void> check(std::uint64_t piece, const hash::ChainingValue& value) const;
+
   // The whole piece stands in `bytes` with this value (a file's single piece: its root). Proves it
   // as far as it can be proved now, and publishes what is proved.
   // kCorrupt: it is not what it must be. It may be fetched again if needs() still says so; if not,
@@ -105,27 +115,33 @@ class FileJob {
     ScratchPool::Buffer scratch;
   };
 
-  static How how_to_prove(const model::File& file, bool peek);
+  static How how_to_prove(const model::File& file, bool has_tree, bool peek);
   void plan(std::span<const Want> wants);
 
   bool is_single_piece() const { return piece_count_ == 1; }
 
   base::Range range_of(std::uint64_t piece) const;
-  base::Result<void> check_piece(std::uint64_t piece, const hash::ChainingValue& value);
+  base::Result<void> hold_to_first_seen(std::uint64_t piece, const hash::ChainingValue& value);
   base::Result<void> hash_in_order(std::uint64_t piece,
                                    std::span<const std::byte> bytes,
                                    ScratchPool::Buffer scratch);
+  hash::ChainingValue expected_of(std::uint64_t piece) const;
+  // The whole file has matched its digest.
+  void keep_tree();
   base::Result<void> check_root();
   base::Result<void> check_sha256(const hash::Sha256Digest& found);
   base::Result<void> publish(std::uint64_t piece, model::Proof proof);
   base::Result<void> publish_all(model::Proof proof);
-  base::Error mismatch(std::string_view what, std::string_view expected, std::string_view found);
+  base::Error mismatch(std::string_view what,
+                       std::string_view expected,
+                       std::string_view found) const;
 
   const Shared& shared_;
   const model::File& file_;
   const std::size_t index_;
   const std::string name_;
   const std::string identity_;
+  const std::shared_ptr<const HashTree> tree_;  // or null
   const How how_;
   const std::uint64_t piece_count_;
   std::vector<Pieces> pieces_;

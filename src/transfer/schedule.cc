@@ -7,21 +7,20 @@
 namespace weighbridge::transfer {
 namespace {
 
-constexpr std::uint64_t kRequestPieces = Transfer::kRequestBytes / hash::kPieceBytes;
-
 bool empty(Pieces run) {
   return run.begin >= run.end;
 }
 
 }  // namespace
 
-Schedule::Schedule(std::span<const std::unique_ptr<FileJob>> jobs) {
+Schedule::Schedule(std::span<const std::unique_ptr<FileJob>> jobs, std::uint64_t window_bytes)
+    : window_limit_bytes_(window_bytes) {
   for (const std::unique_ptr<FileJob>& job : jobs) {
     Lane lane;
     lane.job = job.get();
     lane.piece = job->pieces().empty() ? 0 : job->pieces().front().begin;
     for (const Pieces& run : job->pieces()) {
-      request_count_ += base::divide_up(run.end - run.begin, kRequestPieces);
+      pieces_left_ += run.end - run.begin;
     }
     lane_of_.emplace(lane.job, lanes_.size());
     lanes_.push_back(lane);
@@ -40,20 +39,33 @@ bool Schedule::exhausted(const Lane& lane) {
   return lane.stream ? lane.stream_given : lane.run >= lane.job->pieces().size();
 }
 
-Pieces Schedule::admitted(const Lane& lane) {
+std::size_t Schedule::requests_left() const {
+  const std::scoped_lock lock(mutex_);
+  return base::divide_up(pieces_left_, kUsualPieces);
+}
+
+Pieces Schedule::admitted(const Lane& lane, const Sizes& sizes) const {
   const Pieces& run = lane.job->pieces()[lane.run];
-  return lane.job->admitted({lane.piece, std::min(run.end, lane.piece + kRequestPieces)});
+  // Half a share, so that who is a little slower than the others has still less to do.
+  const std::uint64_t share = base::divide_up(pieces_left_, 2 * sizes.connections);
+  std::uint64_t pieces = std::clamp(share, sizes.least, sizes.most);
+  if (lane.job->in_order()) {
+    // That much room there is in the window.
+    pieces = std::min({pieces, kUsualPieces, window_limit_bytes_ / hash::kPieceBytes});
+  }
+  return lane.job->admitted({lane.piece, std::min(run.end, lane.piece + pieces)});
 }
 
 void Schedule::take(Lane& lane, Pieces taken) {
   const Pieces& run = lane.job->pieces()[lane.run];
+  pieces_left_ -= taken.end - taken.begin;
   lane.piece = taken.end;
   if (taken.end == run.end && ++lane.run < lane.job->pieces().size()) {
     lane.piece = lane.job->pieces()[lane.run].begin;
   }
 }
 
-std::optional<Request> Schedule::pick() {
+std::optional<Request> Schedule::pick(const Sizes& sizes) {
   while (first_open_ < lanes_.size() && exhausted(lanes_[first_open_]) &&
          lanes_[first_open_].active == 0) {
     ++first_open_;
@@ -73,7 +85,10 @@ std::optional<Request> Schedule::pick() {
       const std::uint64_t pieces = hash::piece_count(lane.job->file().size);
       return Request{lane.job, {0, pieces}, true};
     }
-    const Pieces run = admitted(lane);
+    if (lane.job->in_order() && in_order != nullptr && lane.active >= in_order->active) {
+      continue;
+    }
+    const Pieces run = admitted(lane, sizes);
     if (empty(run)) {
       continue;  // of later files there may be some that are admitted already
     }
@@ -82,20 +97,21 @@ std::optional<Request> Schedule::pick() {
       take(lane, run);
       return Request{lane.job, run, false};
     }
-    if (in_order == nullptr || lane.active < in_order->active) {
-      in_order = &lane;
-    }
+    in_order = &lane;
     if (in_order->active == 0) {
       break;
     }
   }
-  if (in_order == nullptr || window_bytes_ + Transfer::kRequestBytes > Transfer::kWindowBytes) {
+  if (in_order == nullptr) {
+    return std::nullopt;
+  }
+  const Pieces run = admitted(*in_order, sizes);
+  const std::uint64_t bytes = (run.end - run.begin) * hash::kPieceBytes;
+  if (window_bytes_ + bytes > window_limit_bytes_) {
     return std::nullopt;
   }
   ++in_order->active;
-  const Pieces run = admitted(*in_order);
   take(*in_order, run);
-  const std::uint64_t bytes = (run.end - run.begin) * hash::kPieceBytes;
   in_order->window_bytes += bytes;
   window_bytes_ += bytes;
   return Request{in_order->job, run, false};
@@ -108,26 +124,44 @@ bool Schedule::all_done() const {
   });
 }
 
-base::Result<std::optional<Request>> Schedule::next(const base::Call& call) {
+base::Result<Schedule::Next> Schedule::next(const base::Call& call,
+                                            const Sizes& sizes,
+                                            const std::function<base::TimePoint()>& look_at) {
   std::unique_lock lock(mutex_);
-  std::optional<Request> request;
-  call.clock().wait(lock, changed_, call.deadline(), call.stop(), [&] {
-    if (!request) {  // the clock may ask again after a yes
-      request = pick();
+  Next next;
+  const std::uint64_t ends = ends_;
+  const auto picked = [&] {
+    if (!next.request) {  // the clock may ask again after a yes
+      next.request = pick(sizes);
     }
-    return request.has_value() || all_done();
-  });
-  if (!request && !all_done()) {
-    TRY(call.check());
-    return base::Error(base::Code::kTimedOut, "the deadline passed");
+    next.over = !next.request && all_done();
+    return next.request.has_value() || next.over;
+  };
+  if (picked()) {
+    return next;
   }
-  return request;
+  lock.unlock();
+  const base::TimePoint look = look_at();
+  lock.lock();
+  call.clock().wait(lock, changed_, std::min(call.deadline(), look), call.stop(), [&] {
+    return picked() || ends_ != ends;
+  });
+  if (!next.request && !next.over) {
+    TRY(call.check());
+  }
+  return next;
+}
+
+void Schedule::began_again(const FileJob& job) {
+  const std::scoped_lock lock(mutex_);
+  ++lane_of(job).active;
 }
 
 void Schedule::finished(const Request& request) {
   const std::scoped_lock lock(mutex_);
   Lane& lane = lane_of(*request.job);
   --lane.active;
+  ++ends_;
   if (lane.job->given_up()) {
     leave_window(lane, lane.window_bytes);
   }
