@@ -44,7 +44,7 @@ TensorSink::Target::Target(Placement where,
 void TensorSink::add(Added added) {
   std::vector<std::uint64_t> slab_bytes;
   for (const Placement::Cut& cut : added.placement.slabs()) {
-    slab_bytes.push_back(cut.memory_bytes());
+    slab_bytes.push_back(cut.memory_bytes() + hash::kPieceBytes);
   }
   admission_.add(slab_bytes, added.whole_only);
   targets_.push_back(std::make_unique<Target>(std::move(added.placement),
@@ -79,18 +79,21 @@ void TensorSink::each_in(const Target& target, Range piece, Use&& use) {
   }
 }
 
-std::size_t TensorSink::slabs_before(const Target& target, std::uint64_t offset) {
+// A piece needs the first slab that stands in it. What it holds of the next ones lands before their
+// admission, and is paid for by that first one: else it could not be finished without them.
+std::size_t TensorSink::slabs_for(const Target& target, Range pieces) {
+  const std::uint64_t last_piece =
+      (std::max<std::uint64_t>(pieces.end, 1) - 1) / hash::kPieceBytes * hash::kPieceBytes;
   const auto slabs = target.placement.slabs();
-  const auto found =
-      std::partition_point(slabs.begin(), slabs.end(), [&](const Placement::Cut& cut) {
-        return cut.file.begin < offset;
-      });
-  return static_cast<std::size_t>(found - slabs.begin());
+  const auto first = std::partition_point(
+      slabs.begin(), slabs.end(), [&](const auto& cut) { return cut.file.end <= last_piece; });
+  const auto before = static_cast<std::size_t>(first - slabs.begin());
+  return before + (first != slabs.end() && first->file.begin < pieces.end ? 1 : 0);
 }
 
 Range TensorSink::admit(const model::File& file, Range pieces) {
   const Target& target = target_of(file);
-  const std::size_t needed = slabs_before(target, pieces.end);
+  const std::size_t needed = slabs_for(target, pieces);
   if (needed == 0) {
     return pieces;
   }
@@ -99,16 +102,19 @@ Range TensorSink::admit(const model::File& file, Range pieces) {
     return pieces;
   }
   const std::size_t own = std::max(admitted, target.first_slab) - target.first_slab;
-  const std::uint64_t reached =
-      target.placement.slabs()[own].file.begin / hash::kPieceBytes * hash::kPieceBytes;
-  return {pieces.begin, std::max(pieces.begin, reached)};
+  const auto slabs = target.placement.slabs();
+  std::uint64_t reached = slabs[own].file.begin / hash::kPieceBytes * hash::kPieceBytes;
+  if (own > 0 && slabs[own - 1].file.end > reached) {
+    reached += hash::kPieceBytes;
+  }
+  return {pieces.begin, std::clamp(reached, pieces.begin, pieces.end)};
 }
 
 Result<void> TensorSink::wait_for_room(const base::Call& call,
                                        const model::File& file,
                                        Range piece) {
   const Target& target = target_of(file);
-  const std::size_t needed = slabs_before(target, piece.end);
+  const std::size_t needed = slabs_for(target, piece);
   return needed == 0 ? Result<void>() : admission_.wait(call, target.first_slab + needed - 1);
 }
 

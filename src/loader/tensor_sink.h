@@ -83,8 +83,8 @@ class TensorSink final : public transfer::Sink {
 
   Target& target_of(const model::File& file) { return *target_of_.at(&file); }
 
-  // How many slabs of the target begin before this offset of its file.
-  static std::size_t slabs_before(const Target& target, std::uint64_t offset);
+  // How many of the target's slabs must be admitted for these pieces.
+  static std::size_t slabs_for(const Target& target, base::Range pieces);
 
   // Calls `use(i, overlap)` for the tensors that have bytes in `piece`.
   template <typename Use>
