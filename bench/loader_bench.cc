@@ -40,6 +40,7 @@ constexpr std::uint64_t kKeepAll = 64 * base::kGiB;
 struct Options {
   bool drop = false;
   bool hash_always = false;
+  std::uint64_t memory_bytes = 0;  // 0: no bound
   std::vector<std::string> refs;
 };
 
@@ -52,7 +53,7 @@ Options parse(int argc, char** argv) {
     } else if (argument == "--verify" && i + 1 < argc) {
       options.hash_always = std::string_view(argv[++i]) == "always";
     } else if (argument == "--memory" && i + 1 < argc) {
-      ++i;
+      options.memory_bytes = number(argv[++i]);
     } else {
       options.refs.emplace_back(argument);
     }
@@ -74,7 +75,8 @@ std::string home_directory() {
 // Confined to one thread.
 class Bench {
  public:
-  explicit Bench(const Options& options) : drop_(options.drop) {
+  explicit Bench(const Options& options)
+      : drop_(options.drop), memory_bytes_(options.memory_bytes) {
     if (options.hash_always) {
       local_proofs_.hash_always();
     }
@@ -93,10 +95,12 @@ class Bench {
     }
     const base::Call call(base::system_clock());
     began_ = now().wall_seconds;
-    loader_ = must(loader::Loader::open(
-        call, {*sources_[which], transfer_, pool_}, refs_[which], loader::LoadOptions{}));
+    loader::LoadOptions options;
+    options.memory_bytes = memory_bytes_;
+    loader_ = must(
+        loader::Loader::open(call, {*sources_[which], transfer_, pool_}, refs_[which], options));
     while (auto tensor = must(loader_->next(call))) {
-      arrived(tensor->bytes.size());
+      arrived(tensor->bytes().size());
       if (!drop_) {
         tensors_.push_back(std::move(*tensor));
       }
@@ -120,7 +124,7 @@ class Bench {
     hash::Sha256 all;
     for (const loader::Tensor& tensor : tensors_) {
       const std::string line =
-          fmt::format("{} {}\n", tensor.name, hash::Sha256::of(tensor.bytes).hex());
+          fmt::format("{} {}\n", tensor.name(), hash::Sha256::of(tensor.bytes()).hex());
       all.update(std::as_bytes(std::span(line)));
     }
     return all.finish().hex();
@@ -164,6 +168,7 @@ class Bench {
   }
 
   const bool drop_;
+  const std::uint64_t memory_bytes_;
   const std::unique_ptr<io::FileSystem> files_ = io::real_file_system();
   const std::unique_ptr<net::HttpClient> client_ = net::make_http_client({});
   std::vector<model::Ref> refs_;

@@ -71,12 +71,12 @@ class BigModel {
   // Are these the bytes of the tensor? Read from the file, so nothing is kept in memory.
   bool holds(const loader::Tensor& tensor) const {
     std::ifstream file(path_ + "/model.safetensors", std::ios::binary);
-    file.seekg(static_cast<std::streamoff>(begin_of_.at(tensor.name)));
+    file.seekg(static_cast<std::streamoff>(begin_of_.at(std::string(tensor.name()))));
     std::vector<char> part(kMiB);
-    for (std::size_t at = 0; at < tensor.bytes.size(); at += part.size()) {
-      const std::size_t size = std::min(part.size(), tensor.bytes.size() - at);
+    for (std::size_t at = 0; at < tensor.bytes().size(); at += part.size()) {
+      const std::size_t size = std::min(part.size(), tensor.bytes().size() - at);
       file.read(part.data(), static_cast<std::streamsize>(size));
-      if (!file || std::memcmp(part.data(), tensor.bytes.data() + at, size) != 0) {
+      if (!file || std::memcmp(part.data(), tensor.bytes().data() + at, size) != 0) {
         return false;
       }
     }
@@ -167,11 +167,11 @@ class Client {
     client_ = net::make_http_client(options);
   }
 
-  std::unique_ptr<loader::Loader> open(const std::string& url, std::vector<std::string> filters) {
+  std::unique_ptr<loader::Loader> open(const std::string& url, loader::LoadOptions options) {
     const auto ref = model::Ref::parse(url).value();
     source_ = sources::open_http_source(*client_, ref).value();
-    auto loader = loader::Loader::open(
-        call_, {*source_, transfer_, pool_}, ref, {.filters = std::move(filters)});
+    auto loader =
+        loader::Loader::open(call_, {*source_, transfer_, pool_}, ref, std::move(options));
     WB_CHECK(loader.ok(), loader.error().message().c_str());
     return std::move(loader).value();
   }
@@ -203,7 +203,7 @@ TEST(BigLoad, the_first_tensor_is_out_before_5_percent_of_a_gibibyte_has_left_th
   Client client;
   const auto loader = client.open(server.url("/"), {});
   auto tensor = client.next(*loader);
-  while (tensor && tensor->bytes.size() < 8 * kMiB) {
+  while (tensor && tensor->bytes().size() < 8 * kMiB) {
     tensor = client.next(*loader);
   }
   const std::uint64_t sent = server.counts().body_bytes;
@@ -211,8 +211,8 @@ TEST(BigLoad, the_first_tensor_is_out_before_5_percent_of_a_gibibyte_has_left_th
   EXPECT_TRUE(model.holds(*tensor));
   EXPECT_LT(percent(sent, model.file_bytes()), 5.0);
   std::cout << fmt::format("'{}' of {} was out after {} of {}: {:.2f} %\n",
-                           tensor->name,
-                           base::format_bytes(tensor->bytes.size()),
+                           tensor->name(),
+                           base::format_bytes(tensor->bytes().size()),
                            base::format_bytes(sent),
                            base::format_bytes(model.file_bytes()),
                            percent(sent, model.file_bytes()));
@@ -223,10 +223,10 @@ TEST(BigLoad, a_filter_for_5_percent_of_the_bytes_in_one_place_moves_at_most_6_p
   testing::HttpServer server;
   server.serve_directory(model.path());
   Client client;
-  const auto loader = client.open(server.url("/"), {"g7.*"});
+  const auto loader = client.open(server.url("/"), {.filters = {"g7.*"}});
   std::size_t tensors = 0;
   while (const auto tensor = client.next(*loader)) {
-    EXPECT_TRUE(model.holds(*tensor)) << tensor->name;
+    EXPECT_TRUE(model.holds(*tensor)) << tensor->name();
     ++tensors;
   }
   EXPECT_EQ(tensors, 4U);
@@ -339,7 +339,7 @@ TEST_F(MemoryTest, one_held_tensor_of_4_KiB_pins_at_most_64_MiB) {
   auto loader = client.open(server.url() + "/", {});
   std::optional<loader::Tensor> held;
   while (auto tensor = client.next(*loader)) {
-    if (tensor->name == "g3.small") {
+    if (tensor->name() == "g3.small") {
       held = std::move(tensor);
     }
   }
@@ -359,6 +359,74 @@ TEST_F(MemoryTest, the_peak_of_a_sealed_load_is_at_most_128_MiB_above_its_tensor
 
 TEST_F(MemoryTest, the_peak_of_a_load_pinned_by_sha256_is_at_most_128_MiB_above_its_tensors) {
   expect_small_peak("#sha256=");
+}
+
+TEST_F(MemoryTest, a_bounded_load_whose_tensors_are_dropped_stays_within_its_bound) {
+  constexpr std::uint64_t kBound = 96 * kMiB;
+  const BigModel model(12);
+  const ServerProcess server(model.path());
+  for (const std::string& pin : {std::string("/"), "/model.safetensors#sha256=" + model.sha256()}) {
+    Client client;
+    const std::uint64_t before = memory("VmRSS");
+    ASSERT_TRUE(forget_peak());
+    const auto loader = client.open(server.url() + pin, {.memory_bytes = kBound});
+    std::size_t tensors = 0;
+    while (const auto tensor = client.next(*loader)) {
+      EXPECT_TRUE(model.holds(*tensor)) << tensor->name();
+      ++tensors;
+    }
+    const std::uint64_t peak = memory("VmHWM") - before;
+    EXPECT_EQ(tensors, 48U);
+    EXPECT_LE(peak, kBound + 32 * kMiB);
+    std::cout << fmt::format("{} of tensors within {}: {} at most\n",
+                             base::format_bytes(model.tensor_bytes()),
+                             base::format_bytes(kBound),
+                             base::format_bytes(peak));
+  }
+}
+
+// Its names and shapes are most of what it is.
+TEST_F(MemoryTest, half_a_million_tensors_cost_less_than_128_MiB_beside_their_bytes) {
+  constexpr std::uint64_t kTensors = 500'000;
+  constexpr std::uint64_t kBytes = 64;
+  std::string directory = "/tmp/weighbridge-test-XXXXXX";
+  ASSERT_NE(::mkdtemp(directory.data()), nullptr);
+  {
+    std::string text = "{";
+    for (std::uint64_t i = 0; i < kTensors; ++i) {
+      text += fmt::format(
+          R"({}"model.layers.{}.w":{{"dtype":"U8","shape":[8,8],"data_offsets":[{},{}]}})",
+          i == 0 ? "" : ",",
+          i,
+          i * kBytes,
+          (i + 1) * kBytes);
+    }
+    text += "}";
+    std::ofstream file(directory + "/model.safetensors", std::ios::binary);
+    const std::uint64_t length = text.size();
+    std::string prefix(sizeof(length), '\0');
+    std::memcpy(prefix.data(), &length, sizeof(length));
+    file << prefix << text << std::string(kTensors * kBytes, 'w');
+  }
+  const base::Call call(base::system_clock());
+  const auto files = io::real_file_system();
+  const auto ref = model::Ref::parse(directory).value();
+  const auto source = sources::open_file_source(*files, ref).value();
+  transfer::FirstSeen first_seen;
+  transfer::Transfer transfer(first_seen, 1);
+  device::HostPool pool(0);
+  const std::uint64_t before = memory("VmRSS");
+  ASSERT_TRUE(forget_peak());
+  {
+    auto loader = loader::Loader::open(call, {*source, transfer, pool}, ref, {}).value();
+    const std::vector<loader::Tensor> tensors = loader->all(call).value();
+    EXPECT_EQ(tensors.size(), kTensors);
+  }
+  const std::uint64_t beside = memory("VmHWM") - before - kTensors * kBytes;
+  EXPECT_LE(beside, 128 * kMiB);
+  std::cout << fmt::format("{} a tensor beside its own bytes\n",
+                           base::format_bytes(beside / kTensors));
+  std::filesystem::remove_all(directory);
 }
 
 }  // namespace

@@ -32,9 +32,10 @@ ZEROS = "0" * 64
 CORRUPT, IO, CANCELLED = 3, 12, 130
 
 
-def environment():
-    """Without what would send loopback requests elsewhere."""
-    return {name: value for name, value in os.environ.items() if not name.lower().endswith("proxy")}
+def environment(home):
+    """Without what would send loopback requests elsewhere, and with a home of one's own."""
+    kept = {name: value for name, value in os.environ.items() if not name.lower().endswith("proxy")}
+    return {**kept, "WEIGHBRIDGE_HOME": str(home)}
 
 
 def make_model(directory):
@@ -76,9 +77,12 @@ class Cli(unittest.TestCase):
     def sha256(path):
         return hashlib.sha256(path.read_bytes()).hexdigest()
 
-    def run_it(self, *words, **options):
-        return subprocess.run([WEIGHBRIDGE, *map(str, words)], capture_output=True, text=True,
-                              check=False, timeout=120, env=environment(), **options)
+    def run_it(self, *words, home=None, **options):
+        """With a home that nothing is known in, unless one is given."""
+        with tempfile.TemporaryDirectory() as empty:
+            return subprocess.run([WEIGHBRIDGE, *map(str, words)], capture_output=True, text=True,
+                                  check=False, timeout=120, env=environment(home or empty),
+                                  **options)
 
     def json(self, *words):
         done = self.run_it(*words, "--json")
@@ -167,6 +171,23 @@ class Loading(Cli):
         self.assertEqual(loaded["tensors"], 1)
         with self.flipped("plain/model.safetensors", self.weights.stat().st_size - 1):
             self.error(CORRUPT, "corrupt", "load", ref, "--filter", "bias")
+
+    def test_the_second_load_of_what_a_sha256_names_streams_piece_by_piece(self):
+        ref = f"{self.url}/plain/model.safetensors#sha256={self.sha256(self.weights)}"
+        home = self.scratch / "home-of-trees"
+        moved = []
+        for _ in range(2):
+            before = json.loads(self.fault("_stats"))["/plain/model.safetensors"]["bytes"]
+            done = self.run_it("load", ref, "--filter", "bias", "--digests", "--json", home=home)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            loaded = json.loads(done.stdout)
+            self.assertEqual(loaded["tensor_digests"],
+                             [tensor for tensor in self.expected if tensor["name"] == "bias"])
+            self.assertEqual(loaded["proof"]["pinned"], loaded["bytes"])
+            after = json.loads(self.fault("_stats"))["/plain/model.safetensors"]["bytes"]
+            moved.append(after - before)
+        self.assertGreaterEqual(moved[0], self.weights.stat().st_size)
+        self.assertLessEqual(moved[1], 3 << 20)
 
     def test_a_flipped_byte_anywhere_is_caught_and_named(self):
         size = self.weights.stat().st_size
@@ -327,7 +348,7 @@ class Behaving(Cli):
                 self.assertEqual(json.loads(done.stderr)["code"], "io")
                 done = subprocess.run(["sh", "-c", 'exec "$@" >&-', "sh", WEIGHBRIDGE, command,
                                        f"{self.url}/sealed/"], check=False, capture_output=True,
-                                      env=environment())
+                                      env=environment(self.scratch / "home"))
                 self.assertEqual(done.returncode, IO)
 
     def test_the_first_interrupt_stops_in_order(self):
@@ -336,7 +357,7 @@ class Behaving(Cli):
                 url = f"http://127.0.0.1:{silent.getsockname()[1]}/model/"
                 process = subprocess.Popen([WEIGHBRIDGE, "load", url, "--json"],
                                            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                           env=environment())
+                                           env=environment(self.scratch / "home"))
                 connection, _ = silent.accept()
                 with connection:
                     connection.recv(1)

@@ -7,6 +7,7 @@
 
 #include <cstdio>
 #include <iostream>
+#include <span>
 #include <string>
 
 #include <fmt/format.h>
@@ -42,7 +43,7 @@ std::string verdict_on(std::span<const std::byte> file) {
   }
   for (const model::TensorEntry& tensor : table->tensors) {
     line += fmt::format("\tt:{}:{}:{}:{}:{}",
-                        base::to_hex(bytes_of(tensor.name)),
+                        base::to_hex(std::as_bytes(std::span(tensor.name))),
                         model::name_of(tensor.dtype),
                         fmt::join(tensor.shape, ","),
                         tensor.bytes.begin,

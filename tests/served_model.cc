@@ -106,11 +106,13 @@ Result<void> ServedModel::take_all(const Call& call,
                                    Outcome& outcome) {
   const auto ref = TRY(model::Ref::parse(server_.url("/m/") + what));
   const auto source = TRY(sources::open_http_source(*client_, ref));
+  // A new one each time: the last one would know the trees of what a digest names.
+  transfer::Transfer transfer(first_seen_, ++loads_);
   const auto loader =
-      TRY(loader::Loader::open(call, {*source, transfer_, pool_}, ref, std::move(options)));
+      TRY(loader::Loader::open(call, {*source, transfer, pool_}, ref, std::move(options)));
   while (const auto tensor = TRY(loader->next(call))) {
     ++outcome.tensors;
-    if (!std::ranges::equal(tensor->bytes, expected_.at(tensor->name))) {
+    if (!std::ranges::equal(tensor->bytes(), expected_.at(std::string(tensor->name())))) {
       ++outcome.wrong;
     }
   }

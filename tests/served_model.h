@@ -91,7 +91,7 @@ class ServedModel {
   std::unique_ptr<net::HttpClient> client_;
   device::HostPool pool_{64 * 1024 * 1024};
   transfer::FirstSeen first_seen_;
-  transfer::Transfer transfer_{first_seen_, 1};
+  std::uint64_t loads_ = 0;  // the seed of the jitter of each
 };
 
 }  // namespace weighbridge::tests

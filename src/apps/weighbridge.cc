@@ -24,6 +24,7 @@
 #include "store/proofs.h"
 #include "transfer/first_seen.h"
 #include "transfer/local_proofs.h"
+#include "transfer/stored_trees.h"
 #include "transfer/transfer.h"
 
 namespace weighbridge::apps {
@@ -99,12 +100,14 @@ int run(std::vector<std::string> arguments) {
   transfer::FirstSeen first_seen;
   std::optional<store::Proofs> proofs;
   std::optional<transfer::LocalProofs> local_proofs;
+  std::optional<transfer::StoredTrees> trees;
   if (const auto home = home_directory()) {
     proofs.emplace(*files, *home);
     local_proofs.emplace(*proofs);
+    trees.emplace(*proofs);
   }
   transfer::LocalProofs* const known = local_proofs ? &*local_proofs : nullptr;
-  transfer::Transfer transfer(first_seen, std::random_device{}(), known);
+  transfer::Transfer transfer(first_seen, std::random_device{}(), known, trees ? &*trees : nullptr);
   device::HostPool pool(kKeepNothing);
   cli::DescriptorOutput out(STDOUT_FILENO, "standard output");
   cli::DescriptorOutput err(STDERR_FILENO, "standard error");

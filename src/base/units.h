@@ -4,6 +4,7 @@
 #include <limits>
 #include <optional>
 #include <string>
+#include <string_view>
 
 namespace weighbridge::base {
 
@@ -32,5 +33,7 @@ constexpr std::uint64_t divide_up(std::uint64_t a, std::uint64_t b) {
 
 // "86.7 MiB": three digits and a binary unit, for people.
 std::string format_bytes(std::uint64_t bytes);
+// "256MiB", "1GiB", "4096": digits and at most one of KiB, MiB, GiB, TiB, or nothing.
+std::optional<std::uint64_t> parse_bytes(std::string_view text);
 
 }  // namespace weighbridge::base

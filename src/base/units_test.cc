@@ -34,6 +34,16 @@ TEST(Units, BytesArePrintedWithThreeDigits) {
   EXPECT_EQ(format_bytes(kMost), "16.0 EiB");
 }
 
+TEST(Units, BytesAreReadWithOneBinaryUnitOrNone) {
+  EXPECT_EQ(parse_bytes("256MiB"), 256 * kMiB);
+  EXPECT_EQ(parse_bytes("1GiB"), kGiB);
+  EXPECT_EQ(parse_bytes("4096"), 4096U);
+  EXPECT_EQ(parse_bytes("0KiB"), 0U);
+  for (const char* bad : {"", "MiB", "-1", "1 MiB", "1MB", "1.5GiB", "16777216TiB", "1KiBMiB"}) {
+    EXPECT_EQ(parse_bytes(bad), std::nullopt) << bad;
+  }
+}
+
 TEST(Range, IsHalfOpen) {
   EXPECT_EQ((Range{3, 5}).size(), 2U);
   EXPECT_FALSE((Range{3, 5}).empty());

@@ -84,8 +84,8 @@ Result<Inspected> inspect(const Call& call,
   TRY(loader::require_proof(index, least_trust));
   TRY(prove_whole(call, environment, style, source, index));
   std::vector<Trust> trusts = trusts_of(environment.transfer, source, index);
-  const auto content_id =
-      transfer::content_id_of(index.snapshot(), source, environment.transfer.first_seen());
+  const auto content_id = transfer::content_id_of(
+      index.snapshot(), source, environment.transfer.first_seen(), environment.transfer.trees());
   return Inspected{std::move(opened.ref), std::move(index), std::move(trusts), content_id};
 }
 
@@ -162,7 +162,7 @@ Result<void> print_json(const Inspected& inspected, Output& out) {
   json.key("tensors");
   json.begin_array();
   for (const index::IndexedFile& indexed : inspected.index.files()) {
-    for (const model::TensorEntry& tensor : indexed.table.tensors) {
+    for (const model::TensorEntry& tensor : indexed.table->tensors) {
       tensor_object(json, tensor, snapshot.files[indexed.file].path);
       TRY(pages.turn());
     }
@@ -193,7 +193,7 @@ Result<void> print_for_people(const Inspected& inspected, Output& out) {
   }
   pages.text() += "tensors: size, type, name, shape, file\n";
   for (const index::IndexedFile& indexed : inspected.index.files()) {
-    for (const model::TensorEntry& tensor : indexed.table.tensors) {
+    for (const model::TensorEntry& tensor : indexed.table->tensors) {
       pages.text() += fmt::format("  {:>9}  {:<7}  {}  [{}]  {}\n",
                                   base::format_bytes(tensor.bytes.size()),
                                   model::name_of(tensor.dtype),

@@ -28,15 +28,25 @@ using model::Trust;
 
 constexpr std::array kTrusts = {Trust::kPinned, Trust::kOrigin, Trust::kFirstSeen, Trust::kNone};
 
+// Less than a few connections and slabs take is no bound that could be kept.
+constexpr std::uint64_t kLeastMemoryBytes = 32 * base::kMiB;
+
+// What is asked for.
+struct Wish {
+  std::string ref;
+  loader::LoadOptions options;
+  bool digests = false;
+};
+
 // A finished load, as it is reported.
 struct Loaded {
   std::string ref;
   std::optional<hash::Sha256Digest> seal_sha256;
-  std::vector<loader::Tensor> tensors;  // by name
+  std::vector<loader::Tensor> tensors;  // none of a load in bounded memory
   loader::LoadReport report;
   base::Duration took{};
-  std::optional<std::vector<hash::Sha256Digest>> digests;  // of `tensors`
-  bool explained = false;                                  // asked for
+  std::optional<std::vector<TensorDigest>> digests;
+  bool explained = false;  // asked for
 };
 
 // The most memory that stood at once, as the kernel counts it, or nothing where it does not say.
@@ -60,37 +70,53 @@ std::optional<std::uint64_t> peak_rss_bytes(io::FileSystem& files) {
   return kib ? base::checked_multiply(*kib, base::kKiB) : std::nullopt;
 }
 
-// All tensors stay in memory until the program ends: that is what a load is.
+// Takes all tensors. In bounded memory each is dropped once it has been seen, and hashed before if
+// that is asked for; else they stay until the program ends.
+Result<void> take_all(const Call& call, loader::Loader& loader, const Wish& wish, Loaded& loaded) {
+  const bool bounded = wish.options.memory_bytes > 0;
+  if (bounded && wish.digests) {
+    loaded.digests = TRY(streamed_digests(call, loader));
+    return {};
+  }
+  if (!bounded) {
+    loaded.tensors.reserve(loader.index().tensor_count());
+  }
+  while (auto tensor = TRY(loader.next(call))) {
+    if (!bounded) {
+      loaded.tensors.push_back(std::move(*tensor));
+    }
+  }
+  return {};
+}
+
 Result<Loaded> load(const Call& call,
                     const Environment& environment,
                     Style style,
-                    const std::string& text,
-                    const loader::LoadOptions& options) {
+                    const Wish& wish) {
   const base::TimePoint began = call.clock().now();
-  const OpenedRef opened = TRY(open_ref(environment, text));
+  const OpenedRef opened = TRY(open_ref(environment, wish.ref));
   const auto loader = TRY(loader::Loader::open(
-      call, {*opened.source, environment.transfer, environment.pool}, opened.ref, options));
+      call, {*opened.source, environment.transfer, environment.pool}, opened.ref, wish.options));
   Loaded loaded;
   {
     const ProgressDisplay display(
         call.clock(), "loading", loader->progress(), environment.err, style);
-    while (auto tensor = TRY(loader->next(call))) {
-      loaded.tensors.push_back(std::move(*tensor));
-    }
+    TRY(take_all(call, *loader, wish, loaded));
   }
   loaded.took = call.clock().now() - began;
   loaded.ref = opened.ref.printable();
   loaded.seal_sha256 = loader->index().snapshot().seal_sha256;
   loaded.report = loader->report();
-  std::ranges::sort(loaded.tensors, {}, &loader::Tensor::name);
+  if (wish.digests && !loaded.digests) {
+    loaded.digests = TRY(tensor_digests(call, loaded.tensors));
+  }
   return loaded;
 }
 
 void digest_members(base::JsonWriter& json, const Loaded& loaded) {
   json.key("tensor_digests");
   json.begin_array();
-  for (std::size_t i = 0; i < loaded.tensors.size(); ++i) {
-    const loader::Tensor& tensor = loaded.tensors[i];
+  for (const TensorDigest& tensor : *loaded.digests) {
     json.begin_object();
     json.key("name");
     json.text(tensor.name);
@@ -99,9 +125,9 @@ void digest_members(base::JsonWriter& json, const Loaded& loaded) {
     json.key("shape");
     shape(json, tensor.shape);
     json.key("bytes");
-    json.number(tensor.bytes.size());
+    json.number(tensor.bytes);
     json.key("sha256");
-    json.text((*loaded.digests)[i].hex());
+    json.text(tensor.sha256.hex());
     json.end_object();
   }
   json.end_array();
@@ -185,10 +211,9 @@ std::string for_people(const Loaded& loaded, std::optional<std::uint64_t> peak_r
   if (peak_rss) {
     text += fmt::format("  peak memory {}\n", base::format_bytes(*peak_rss));
   }
-  for (std::size_t i = 0; loaded.digests && i < loaded.tensors.size(); ++i) {
-    const loader::Tensor& tensor = loaded.tensors[i];
+  for (const TensorDigest& tensor : loaded.digests.value_or(std::vector<TensorDigest>())) {
     text += fmt::format("  sha256 {} {} [{}] {}\n",
-                        (*loaded.digests)[i].hex(),
+                        tensor.sha256.hex(),
                         model::name_of(tensor.dtype),
                         fmt::join(tensor.shape, ", "),
                         base::printable(tensor.name));
@@ -197,6 +222,18 @@ std::string for_people(const Loaded& loaded, std::optional<std::uint64_t> peak_r
     text += explain_text(*loaded.report.transfer.explanation);
   }
   return text;
+}
+
+Result<std::uint64_t> memory_bytes(const std::string& text) {
+  const auto bytes = base::parse_bytes(text);
+  if (!bytes || *bytes < kLeastMemoryBytes) {
+    return base::Error(base::Code::kInvalid,
+                       fmt::format("--memory {}: a size of at least {} is expected",
+                                   base::printable(text),
+                                   base::format_bytes(kLeastMemoryBytes)))
+        .with_hint("For example --memory 256MiB; KiB, MiB, GiB and TiB are known.");
+  }
+  return *bytes;
 }
 
 }  // namespace
@@ -214,6 +251,8 @@ void LoadCommand::declare(CLI::App& app) {
   app.add_option("--filter", filters_, "Only tensors whose name matches; may be repeated")
       ->type_name("GLOB")
       ->allow_extra_args(false);
+  app.add_option("--memory", memory_, "Hold no more than this, and drop each tensor as it comes")
+      ->type_name("SIZE");
   policy_.declare(app);
   app.add_flag("--digests", digests_, "SHA-256 of each tensor, from the memory it stands in");
   app.add_flag("--explain", explain_, "What was chosen, why, and where the time went");
@@ -221,11 +260,12 @@ void LoadCommand::declare(CLI::App& app) {
 
 Result<void> LoadCommand::run(const Call& call, const Environment& environment, Style style) {
   policy_.apply(environment);
-  Loaded loaded = TRY(load(call, environment, style, ref_, {filters_, policy_.required()}));
-  loaded.explained = explain_;
-  if (digests_) {
-    loaded.digests = TRY(tensor_digests(call, loaded.tensors));
+  Wish wish{ref_, {.filters = filters_, .least_trust = policy_.required()}, digests_};
+  if (!memory_.empty()) {
+    wish.options.memory_bytes = TRY(memory_bytes(memory_));
   }
+  Loaded loaded = TRY(load(call, environment, style, wish));
+  loaded.explained = explain_;
   const auto peak_rss = peak_rss_bytes(environment.files);
   return environment.out.write(style.json ? as_json(loaded, peak_rss)
                                           : for_people(loaded, peak_rss));

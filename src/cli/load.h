@@ -26,6 +26,7 @@ class LoadCommand final : public Command {
   std::string ref_;
   bool explain_ = false;
   std::vector<std::string> filters_;
+  std::string memory_;
   bool digests_ = false;
   ProofPolicy policy_;
 };

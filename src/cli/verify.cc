@@ -51,8 +51,8 @@ Result<Verified> verify(const Call& call,
   }
   verified.ref = opened.ref.printable();
   verified.trust = snapshot.files.empty() ? model::Trust::kOrigin : snapshot.files.front().trust;
-  verified.content_id =
-      transfer::content_id_of(snapshot, *opened.source, environment.transfer.first_seen());
+  verified.content_id = transfer::content_id_of(
+      snapshot, *opened.source, environment.transfer.first_seen(), environment.transfer.trees());
   verified.took = call.clock().now() - began;
   return verified;
 }

@@ -28,10 +28,44 @@ void unmap(std::span<std::byte> memory) {
   munmap(memory.data(), memory.size());
 }
 
+std::uint64_t mapped_bytes(std::uint64_t bytes) {
+  return round_up(std::clamp<std::uint64_t>(bytes, 1, kMaxRangeBytes), kHugePageBytes);
+}
+
+// One huge page more than wanted, then the ends are cut so that the rest is aligned.
+base::Result<std::span<std::byte>> map(std::uint64_t bytes) {
+  const std::uint64_t wanted = mapped_bytes(bytes);
+  void* const mapped = bytes > kMaxRangeBytes ? MAP_FAILED
+                                              : mmap(nullptr,
+                                                     wanted + kHugePageBytes,
+                                                     PROT_READ | PROT_WRITE,
+                                                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                                                     -1,
+                                                     0);
+  if (mapped == MAP_FAILED) {
+    return base::Error(base::Code::kExhausted,
+                       fmt::format("no address space for {}", base::format_bytes(bytes)));
+  }
+  const std::span<std::byte> all(static_cast<std::byte*>(mapped), wanted + kHugePageBytes);
+  const auto address = reinterpret_cast<std::uintptr_t>(mapped);
+  const std::uint64_t before = round_up(address, kHugePageBytes) - address;
+  if (before > 0) {
+    unmap(all.first(before));
+  }
+  if (before < kHugePageBytes) {
+    unmap(all.subspan(before + wanted));
+  }
+  return all.subspan(before, wanted);
+}
+
 }  // namespace
 
 HostRange::~HostRange() {
-  pool_.recycle(memory_);
+  if (keep_) {
+    pool_.recycle(memory_);
+  } else {
+    unmap(memory_);
+  }
 }
 
 void HostRange::use_huge_pages(base::Range part) const {
@@ -44,7 +78,7 @@ void HostRange::use_huge_pages(base::Range part) const {
 }
 
 void HostRange::give_back(base::Range part) const {
-  if (pool_.keeps()) {
+  if (keep_) {
     return;
   }
   const std::uint64_t begin = round_up(part.begin, kPageBytes);
@@ -62,16 +96,23 @@ HostPool::~HostPool() {
 }
 
 base::Result<std::unique_ptr<HostRange>> HostPool::reserve(std::uint64_t bytes) {
-  if (bytes > kMaxRangeBytes) {
-    return base::Error(base::Code::kExhausted,
-                       fmt::format("no address space for {}", base::format_bytes(bytes)));
+  const bool keep = keep_bytes_ > 0;
+  if (const auto reused = reuse(bytes)) {
+    return std::make_unique<HostRange>(*this, *reused, keep);
   }
-  const std::uint64_t wanted = round_up(std::max<std::uint64_t>(bytes, 1), kHugePageBytes);
-  // A kept range at most twice as large, so that a small one does not sit on a large one.
-  const auto reused = kept_.with(
+  return std::make_unique<HostRange>(*this, TRY(map(bytes)), keep);
+}
+
+base::Result<std::unique_ptr<HostRange>> HostPool::reserve_for_once(std::uint64_t bytes) {
+  return std::make_unique<HostRange>(*this, TRY(map(bytes)), false);
+}
+
+// A kept range at most twice as large, so that a small one does not sit on a large one.
+std::optional<std::span<std::byte>> HostPool::reuse(std::uint64_t bytes) {
+  return kept_.with(
       [&](std::vector<std::span<std::byte>>& kept) -> std::optional<std::span<std::byte>> {
         const auto fits = [&](std::span<std::byte> range) {
-          return range.size() >= wanted && range.size() / 2 <= wanted;
+          return range.size() >= bytes && range.size() / 2 <= mapped_bytes(bytes);
         };
         const auto found = std::find_if(kept.begin(), kept.end(), fits);
         if (found == kept.end()) {
@@ -81,30 +122,6 @@ base::Result<std::unique_ptr<HostRange>> HostPool::reserve(std::uint64_t bytes) 
         kept.erase(found);
         return range;
       });
-  if (reused) {
-    return std::make_unique<HostRange>(*this, *reused);
-  }
-  // One huge page more than wanted, then the ends are cut so that the rest is aligned.
-  void* const mapped = mmap(nullptr,
-                            wanted + kHugePageBytes,
-                            PROT_READ | PROT_WRITE,
-                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-                            -1,
-                            0);
-  if (mapped == MAP_FAILED) {
-    return base::Error(base::Code::kExhausted,
-                       fmt::format("no address space for {}", base::format_bytes(wanted)));
-  }
-  const std::span<std::byte> all(static_cast<std::byte*>(mapped), wanted + kHugePageBytes);
-  const auto address = reinterpret_cast<std::uintptr_t>(mapped);
-  const std::uint64_t before = round_up(address, kHugePageBytes) - address;
-  if (before > 0) {
-    unmap(all.first(before));
-  }
-  if (before < kHugePageBytes) {
-    unmap(all.subspan(before + wanted));
-  }
-  return std::make_unique<HostRange>(*this, all.subspan(before, wanted));
 }
 
 void HostPool::recycle(std::span<std::byte> memory) {

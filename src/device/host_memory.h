@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -21,7 +22,9 @@ class HostPool;
 // parts may be used by different threads.
 class HostRange {
  public:
-  HostRange(HostPool& pool, std::span<std::byte> memory) : pool_(pool), memory_(memory) {}
+  // `keep`: it may be kept for the next load.
+  HostRange(HostPool& pool, std::span<std::byte> memory, bool keep)
+      : pool_(pool), memory_(memory), keep_(keep) {}
 
   HostRange(const HostRange&) = delete;
   HostRange& operator=(const HostRange&) = delete;
@@ -32,13 +35,14 @@ class HostRange {
   // Asks for huge pages where a whole one lies inside `part`. Before it is touched; advice only.
   void use_huge_pages(base::Range part) const;
 
-  // Nobody will read `part` again: its whole pages go back to the kernel, unless the pool may keep
-  // them for the next load. The addresses stay reserved.
+  // Nobody will read `part` again: its whole pages go back to the kernel, unless they may be kept
+  // for the next load. The addresses stay reserved.
   void give_back(base::Range part) const;
 
  private:
   HostPool& pool_;
   const std::span<std::byte> memory_;
+  const bool keep_;
 };
 
 // Where host ranges come from. Keeps up to `keep_bytes` of ranges that are no longer used, still
@@ -56,10 +60,14 @@ class HostPool {
   // kExhausted if the kernel has no room.
   base::Result<std::unique_ptr<HostRange>> reserve(std::uint64_t bytes);
 
-  bool keeps() const { return keep_bytes_ > 0; }
+  // The same, of fresh memory that is never kept: what is given back of it leaves at once.
+  base::Result<std::unique_ptr<HostRange>> reserve_for_once(std::uint64_t bytes);
 
  private:
   friend class HostRange;
+
+  // A kept range of about `bytes`, if there is one.
+  std::optional<std::span<std::byte>> reuse(std::uint64_t bytes);
 
   void recycle(std::span<std::byte> memory);
 

@@ -1,6 +1,8 @@
 #include "formats/safetensors.h"
 
 #include <algorithm>
+#include <limits>
+#include <numeric>
 #include <optional>
 #include <tuple>
 #include <utility>
@@ -20,18 +22,53 @@ using base::Error;
 using base::Range;
 using base::Result;
 using model::Dtype;
-using model::TensorEntry;
+using model::TensorTable;
 
 constexpr std::string_view kMetadataKey = "__metadata__";
 
-// A tensor as the header states it.
+// The least that a header says of a tensor: `"":{"dtype":"U8","shape":[],"data_offsets":[0,0]},`.
+constexpr std::size_t kLeastStatementBytes = 50;
+
+constexpr std::size_t kUsualDimensions = 2;
+
+static_assert(kMaxSafetensorsHeaderBytes < std::numeric_limits<std::uint32_t>::max(),
+              "a place in the header, in the names or among the dimensions takes 32 bits");
+static_assert(kMaxTensorNameBytes <= std::numeric_limits<std::uint16_t>::max());
+static_assert(kMaxTensorDimensions <= std::numeric_limits<std::uint8_t>::max());
+
+// A tensor as the header states it; there may be a million of them at once.
 struct Stated {
-  std::string name;
+  Range offsets;                     // from the start of the data
+  std::uint32_t name_offset = 0;     // where in the file the header says so
+  std::uint32_t offsets_offset = 0;  // likewise
+  std::uint32_t name_at = 0;         // in Statements::names
+  std::uint32_t shape_at = 0;        // in Statements::dimensions
+  std::uint16_t name_bytes = 0;
+  std::uint8_t shape_size = 0;
+  Dtype dtype = Dtype::kU8;
+};
+
+// All of them, with their names and shapes in one place each.
+struct Statements {
+  std::vector<Stated> tensors;
+  std::string names;
+  std::vector<std::uint64_t> dimensions;
+
+  std::string_view name_of(const Stated& tensor) const {
+    return std::string_view(names).substr(tensor.name_at, tensor.name_bytes);
+  }
+
+  std::span<const std::uint64_t> shape_of(const Stated& tensor) const {
+    return std::span(dimensions).subspan(tensor.shape_at, tensor.shape_size);
+  }
+};
+
+// What the members of one tensor say.
+struct Members {
   std::optional<Dtype> dtype;
   std::optional<std::vector<std::uint64_t>> shape;
-  std::optional<Range> offsets;      // from the start of the data
-  std::uint64_t name_offset = 0;     // where in the file the header says so
-  std::uint64_t offsets_offset = 0;  // likewise
+  std::optional<Range> offsets;
+  std::uint64_t offsets_offset = 0;
 };
 
 Error corrupt(std::uint64_t offset, std::string message) {
@@ -63,7 +100,6 @@ Result<std::vector<std::uint64_t>> read_shape(JsonCursor& json) {
     shape.push_back(TRY(json.unsigned_integer()));
     return {};
   }));
-  shape.shrink_to_fit();  // millions of them may be kept
   return shape;
 }
 
@@ -103,7 +139,8 @@ Result<void> read_once(std::optional<T>& field,
   return {};
 }
 
-Result<void> read_tensor_members(JsonCursor& json, Stated& tensor) {
+Result<Members> read_tensor_members(JsonCursor& json) {
+  Members tensor;
   const std::uint64_t begin = json.offset();
   TRY(json.each_member([&](const std::string& key, std::uint64_t offset) -> Result<void> {
     if (key == "dtype") {
@@ -125,40 +162,40 @@ Result<void> read_tensor_members(JsonCursor& json, Stated& tensor) {
                                : !tensor.shape ? "shape"
                                                : "data_offsets"));
   }
-  return {};
+  return tensor;
 }
 
 // The bytes that dtype and shape ask for, with every step checked (rule 9).
-Result<std::uint64_t> bytes_asked_for(const Stated& tensor) {
+Result<std::uint64_t> bytes_asked_for(const Stated& tensor, std::span<const std::uint64_t> shape) {
   std::optional<std::uint64_t> bits = 1;
-  for (const std::uint64_t dimension : *tensor.shape) {
+  for (const std::uint64_t dimension : shape) {
     bits = bits ? base::checked_multiply(*bits, dimension) : bits;
   }
-  bits = bits ? base::checked_multiply(*bits, model::bits_of(*tensor.dtype)) : bits;
+  bits = bits ? base::checked_multiply(*bits, model::bits_of(tensor.dtype)) : bits;
   if (!bits) {
     return corrupt(tensor.name_offset, "its shape has 2^64 bits or more");
   }
   if (*bits % 8 != 0) {
     return corrupt(tensor.name_offset,
-                   fmt::format("{} bits of {} are not whole bytes", *bits, name_of(*tensor.dtype)));
+                   fmt::format("{} bits of {} are not whole bytes", *bits, name_of(tensor.dtype)));
   }
   return *bits / 8;
 }
 
 // Rules 8 and 9.
-Result<void> check_size(const Stated& tensor) {
-  const Range offsets = *tensor.offsets;
+Result<void> check_size(const Stated& tensor, std::span<const std::uint64_t> shape) {
+  const Range offsets = tensor.offsets;
   if (offsets.end < offsets.begin) {
     return corrupt(
         tensor.offsets_offset,
         fmt::format("data_offsets end at {}, before they begin at {}", offsets.end, offsets.begin));
   }
-  const std::uint64_t bytes = TRY(bytes_asked_for(tensor));
+  const std::uint64_t bytes = TRY(bytes_asked_for(tensor, shape));
   if (bytes != offsets.size()) {
     return corrupt(tensor.offsets_offset,
                    fmt::format("dtype {} and shape [{}] ask for {} bytes, data_offsets hold {}",
-                               name_of(*tensor.dtype),
-                               fmt::join(*tensor.shape, ","),
+                               name_of(tensor.dtype),
+                               fmt::join(shape, ","),
                                bytes,
                                offsets.size()));
   }
@@ -166,31 +203,42 @@ Result<void> check_size(const Stated& tensor) {
 }
 
 // After check_names(): of a name stated twice, the first may be wrong in other ways too.
-Result<void> check_sizes(std::span<const Stated> tensors) {
-  for (const Stated& tensor : tensors) {
-    Result<void> checked = check_size(tensor);
+Result<void> check_sizes(const Statements& stated) {
+  for (const Stated& tensor : stated.tensors) {
+    Result<void> checked = check_size(tensor, stated.shape_of(tensor));
     if (!checked.ok()) {
-      return std::move(checked).error().context(tensor_called(tensor.name));
+      return std::move(checked).error().context(tensor_called(stated.name_of(tensor)));
     }
   }
   return {};
 }
 
-Result<Stated> read_tensor(JsonCursor& json, std::string name, std::uint64_t name_offset) {
-  Stated tensor;
-  tensor.name = std::move(name);
-  tensor.name_offset = name_offset;
-  if (tensor.name.size() > kMaxTensorNameBytes) {
+Result<void> read_tensor(JsonCursor& json,
+                         std::string_view name,
+                         std::uint64_t name_offset,
+                         Statements& stated) {
+  if (name.size() > kMaxTensorNameBytes) {
     return corrupt(
         name_offset,
         fmt::format(
-            "a name of {} bytes, at most {} are allowed", tensor.name.size(), kMaxTensorNameBytes));
+            "a name of {} bytes, at most {} are allowed", name.size(), kMaxTensorNameBytes));
   }
-  Result<void> read = read_tensor_members(json, tensor);
+  Result<Members> read = read_tensor_members(json);
   if (!read.ok()) {
-    return std::move(read).error().context(tensor_called(tensor.name));
+    return std::move(read).error().context(tensor_called(name));
   }
-  return tensor;
+  const std::vector<std::uint64_t>& shape = *read->shape;
+  stated.tensors.push_back({*read->offsets,
+                            static_cast<std::uint32_t>(name_offset),
+                            static_cast<std::uint32_t>(read->offsets_offset),
+                            static_cast<std::uint32_t>(stated.names.size()),
+                            static_cast<std::uint32_t>(stated.dimensions.size()),
+                            static_cast<std::uint16_t>(name.size()),
+                            static_cast<std::uint8_t>(shape.size()),
+                            *read->dtype});
+  stated.names += name;
+  stated.dimensions.insert(stated.dimensions.end(), shape.begin(), shape.end());
+  return {};
 }
 
 Result<std::map<std::string, std::string>> read_metadata(JsonCursor& json) {
@@ -211,7 +259,7 @@ Result<std::map<std::string, std::string>> read_metadata(JsonCursor& json) {
 }
 
 struct Header {
-  std::vector<Stated> tensors;
+  Statements stated;
   std::optional<std::map<std::string, std::string>> metadata;
 };
 
@@ -221,13 +269,16 @@ Result<Header> read_header(std::string_view text, std::uint64_t origin) {
     return corrupt(origin, "the header does not begin with '{'");
   }
   Header header;
+  // At once, so that nothing is copied as they grow; what is not needed is not touched.
+  header.stated.tensors.reserve(text.size() / kLeastStatementBytes + 1);
+  header.stated.names.reserve(text.size());
+  header.stated.dimensions.reserve(kUsualDimensions * (text.size() / kLeastStatementBytes + 1));
   JsonCursor json(text, origin);
-  TRY(json.each_member([&](std::string name, std::uint64_t offset) -> Result<void> {
+  TRY(json.each_member([&](const std::string& name, std::uint64_t offset) -> Result<void> {
     if (name == kMetadataKey) {
       return read_once(header.metadata, name, offset, json, read_metadata);
     }
-    header.tensors.push_back(TRY(read_tensor(json, std::move(name), offset)));
-    return {};
+    return read_tensor(json, name, offset, header.stated);
   }));
   const std::string_view padding = json.rest();
   if (const std::size_t stray = padding.find_first_not_of(' '); stray != padding.npos) {
@@ -237,61 +288,66 @@ Result<Header> read_header(std::string_view text, std::uint64_t origin) {
   return header;
 }
 
-Result<void> check_names(std::span<const Stated> tensors) {
-  std::vector<const Stated*> by_name;
-  by_name.reserve(tensors.size());
-  for (const Stated& tensor : tensors) {
-    by_name.push_back(&tensor);
-  }
-  std::ranges::sort(by_name, {}, [](const Stated* tensor) {
-    return std::tuple(std::string_view(tensor->name), tensor->name_offset);
-  });
-  const auto same = std::ranges::adjacent_find(
-      by_name, {}, [](const Stated* tensor) { return std::string_view(tensor->name); });
+Result<void> check_names(const Statements& stated) {
+  const auto name_at = [&](std::uint32_t i) { return stated.name_of(stated.tensors[i]); };
+  std::vector<std::uint32_t> by_name(stated.tensors.size());
+  std::iota(by_name.begin(), by_name.end(), 0U);
+  // In the order of the header where names are equal.
+  std::ranges::sort(by_name, {}, [&](std::uint32_t i) { return std::pair(name_at(i), i); });
+  const auto same = std::ranges::adjacent_find(by_name, {}, name_at);
   if (same == by_name.end()) {
     return {};
   }
-  const Stated& second = **std::next(same);
+  const Stated& second = stated.tensors[*std::next(same)];
   return corrupt(second.name_offset,
                  fmt::format("{}: the name stands there twice, first at offset {}",
-                             tensor_called(second.name),
-                             (*same)->name_offset));
+                             tensor_called(stated.name_of(second)),
+                             stated.tensors[*same].name_offset));
 }
 
 // Rule 10, for tensors in order of their bytes.
-Result<void> check_cover(std::span<const Stated> tensors, std::uint64_t data_bytes) {
+Result<void> check_cover(const Statements& stated, std::uint64_t data_bytes) {
   std::uint64_t covered = 0;
-  for (const Stated& tensor : tensors) {
-    if (tensor.offsets->begin != covered) {
+  for (const Stated& tensor : stated.tensors) {
+    const Range offsets = tensor.offsets;
+    if (offsets.begin != covered) {
       return corrupt(tensor.offsets_offset,
                      fmt::format("{}: data_offsets begin at {}, expected {}: {}",
-                                 tensor_called(tensor.name),
-                                 tensor.offsets->begin,
+                                 tensor_called(stated.name_of(tensor)),
+                                 offsets.begin,
                                  covered,
-                                 tensor.offsets->begin > covered ? "a hole" : "tensors overlap"));
+                                 offsets.begin > covered ? "a hole" : "tensors overlap"));
     }
-    if (tensor.offsets->end > data_bytes) {
+    if (offsets.end > data_bytes) {
       return corrupt(tensor.offsets_offset,
                      fmt::format("{}: data_offsets end at {}, the file has {} bytes of data",
-                                 tensor_called(tensor.name),
-                                 tensor.offsets->end,
+                                 tensor_called(stated.name_of(tensor)),
+                                 offsets.end,
                                  data_bytes));
     }
-    covered = tensor.offsets->end;
+    covered = offsets.end;
   }
   return {};
 }
 
-std::vector<TensorEntry> entries_of(std::vector<Stated> tensors, std::uint64_t data_begin) {
-  std::vector<TensorEntry> entries;
-  entries.reserve(tensors.size());
-  for (Stated& tensor : tensors) {
-    entries.push_back({std::move(tensor.name),
-                       *tensor.dtype,
-                       *std::move(tensor.shape),
-                       {data_begin + tensor.offsets->begin, data_begin + tensor.offsets->end}});
+// Of what has been checked, in order of bytes.
+TensorTable table_of(Statements stated, std::uint64_t data_begin, std::uint64_t file_bytes) {
+  TensorTable::Parts parts;
+  parts.rows.reserve(stated.tensors.size());
+  for (const Stated& tensor : stated.tensors) {
+    parts.rows.push_back({data_begin + tensor.offsets.begin,
+                          tensor.name_at,
+                          tensor.shape_at,
+                          tensor.name_bytes,
+                          tensor.shape_size,
+                          tensor.dtype});
   }
-  return entries;
+  parts.names = std::move(stated.names);
+  parts.names.shrink_to_fit();
+  parts.dimensions = std::move(stated.dimensions);
+  parts.dimensions.shrink_to_fit();
+  parts.end = file_bytes;
+  return TensorTable(std::move(parts));
 }
 
 std::string_view text_of(std::span<const std::byte> bytes) {
@@ -332,24 +388,24 @@ Result<SafetensorsTable> parse_safetensors(std::span<const std::byte> json,
   WB_CHECK(header.begin == kSafetensorsPrefixBytes && header.end <= file_bytes &&
                header.size() == json.size(),
            "the range is safetensors_header()'s, the bytes are that range's");
-  Header stated = TRY(read_header(text_of(json), header.begin));
-  TRY(check_names(stated.tensors));
-  TRY(check_sizes(stated.tensors));
-  std::ranges::sort(stated.tensors, {}, [](const Stated& tensor) {
-    return std::tuple(tensor.offsets->begin, tensor.offsets->end, std::string_view(tensor.name));
+  Header read = TRY(read_header(text_of(json), header.begin));
+  Statements& stated = read.stated;
+  TRY(check_names(stated));
+  TRY(check_sizes(stated));
+  std::ranges::sort(stated.tensors, {}, [&](const Stated& tensor) {
+    return std::tuple(tensor.offsets.begin, tensor.offsets.end, stated.name_of(tensor));
   });
   const std::uint64_t data_bytes = file_bytes - header.end;
-  TRY(check_cover(stated.tensors, data_bytes));
-  const std::uint64_t covered = stated.tensors.empty() ? 0 : stated.tensors.back().offsets->end;
+  TRY(check_cover(stated, data_bytes));
+  const std::uint64_t covered = stated.tensors.empty() ? 0 : stated.tensors.back().offsets.end;
   if (covered != data_bytes) {
     return corrupt(
         header.end + covered,
         fmt::format("{} bytes of data, but the tensors end after {}", data_bytes, covered));
   }
-  return SafetensorsTable{
-      header,
-      entries_of(std::move(stated.tensors), header.end),
-      std::move(stated.metadata).value_or(std::map<std::string, std::string>())};
+  return SafetensorsTable{header,
+                          table_of(std::move(stated), header.end, file_bytes),
+                          std::move(read.metadata).value_or(std::map<std::string, std::string>())};
 }
 
 }  // namespace weighbridge::formats

@@ -22,8 +22,8 @@ inline constexpr std::size_t kMaxTensorDimensions = 64;
 inline constexpr std::size_t kMaxTensorNameBytes = 4096;
 
 struct SafetensorsTable {
-  base::Range header;                       // the JSON, absolute in the file
-  std::vector<model::TensorEntry> tensors;  // in order of their bytes; names are unique
+  base::Range header;          // the JSON, absolute in the file
+  model::TensorTable tensors;  // names are unique
   std::map<std::string, std::string> metadata;
 };
 
@@ -41,8 +41,9 @@ base::Result<SafetensorsTable> parse_safetensors(std::span<const std::byte> json
 
 // `model.safetensors.index.json`: which shard holds which tensor.
 struct ShardIndex {
-  std::map<std::string, std::string> file_of;  // tensor name to a path beside the index
-  std::vector<std::string> files;              // each once, in byte order
+  std::map<std::string, std::string, std::less<>>
+      file_of;                     // tensor name to a path beside the index
+  std::vector<std::string> files;  // each once, in byte order
 };
 
 inline constexpr std::uint64_t kMaxShardIndexBytes = 64 * 1024 * 1024;

@@ -16,7 +16,7 @@ using base::Code;
 using base::Error;
 using base::Result;
 
-using WeightMap = std::map<std::string, std::string>;
+using WeightMap = std::map<std::string, std::string, std::less<>>;
 
 Error corrupt(std::uint64_t offset, std::string message) {
   return Error(Code::kCorrupt, std::move(message)).at(offset);

@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "base/text.h"
+#include "hash/hash_tree.h"
 #include "index/select.h"
 #include "transfer/memory_sink.h"
 
@@ -69,7 +70,7 @@ class HeaderReader {
             .in_file(name_of(indexed));
       }
       // The few whose header is longer than the first piece.
-      looks[headers.size() - 1] = {indexed.prefix.size(), headers.back().end};
+      looks[headers.size() - 1] = {indexed.prefix.span().size(), headers.back().end};
     }
     TRY(read(batch, looks));
     for (std::size_t i = 0; i < batch.size(); ++i) {
@@ -83,43 +84,43 @@ class HeaderReader {
   Result<void> read(std::span<IndexedFile> batch, std::span<const base::Range> ranges) {
     std::vector<transfer::Want> wants;
     std::vector<IndexedFile*> wanted;
+    transfer::MemorySink sink;
     for (std::size_t i = 0; i < batch.size(); ++i) {
-      const base::Range range{ranges[i].begin, std::min(ranges[i].end, file_of(batch[i]).size)};
+      const model::File& file = file_of(batch[i]);
+      const base::Range range{ranges[i].begin, std::min(ranges[i].end, file.size)};
       if (range.begin < range.end || range.begin == 0) {
         wants.push_back({batch[i].file, range});
         wanted.push_back(&batch[i]);
+        sink.expect(file, {0, range.end});
       }
     }
-    transfer::MemorySink sink;
     transfer::Progress progress;
     TRY(transfer_.run(call_, {source_, snapshot_, wants}, sink, progress, {.peek = true}));
     for (IndexedFile* const indexed : wanted) {
       transfer::MemorySink::Taken taken = sink.take(file_of(*indexed));
+      std::ranges::copy(indexed->prefix.span(), taken.bytes.span().begin());
+      indexed->prefix = std::move(taken.bytes);
       indexed->proof = taken.proof;
-      if (indexed->prefix.empty()) {
-        indexed->prefix = std::move(taken.bytes);
-      } else {
-        indexed->prefix.insert(indexed->prefix.end(), taken.bytes.begin(), taken.bytes.end());
-      }
     }
     return {};
   }
 
   // A model of hundreds of files must not hold the front of each in memory.
   void keep_or_drop(IndexedFile& indexed, base::Range header) {
+    const std::span<const std::byte> prefix = indexed.prefix.span();
     if (indexed.proof.trust == model::Trust::kNone) {
-      indexed.prefix.resize(header.end);  // what is read later is held to it
-    } else if (kept_bytes_ + indexed.prefix.size() > kKeptBytes) {
-      indexed.prefix.clear();
+      indexed.looked_at = LookedAt(prefix.first(header.end));
+      indexed.prefix = {};
+    } else if (kept_bytes_ + prefix.size() > kKeptBytes) {
+      indexed.prefix = {};
     }
-    indexed.prefix.shrink_to_fit();
-    kept_bytes_ += indexed.prefix.size();
+    kept_bytes_ += indexed.prefix.span().size();
   }
 
   Result<base::Range> header_of(const IndexedFile& indexed) const {
+    const std::span<const std::byte> prefix = indexed.prefix.span();
     auto header = formats::safetensors_header(
-        std::span(indexed.prefix)
-            .first(std::min<std::size_t>(indexed.prefix.size(), formats::kSafetensorsPrefixBytes)),
+        prefix.first(std::min<std::size_t>(prefix.size(), formats::kSafetensorsPrefixBytes)),
         file_of(indexed).size);
     if (!header.ok()) {
       return std::move(header).error().in_file(name_of(indexed));
@@ -128,12 +129,12 @@ class HeaderReader {
   }
 
   Result<void> parse(IndexedFile& indexed, base::Range header) const {
-    const auto json = std::span(indexed.prefix).subspan(header.begin, header.size());
+    const auto json = indexed.prefix.span().subspan(header.begin, header.size());
     auto table = formats::parse_safetensors(json, header, file_of(indexed).size);
     if (!table.ok()) {
       return std::move(table).error().in_file(name_of(indexed));
     }
-    indexed.table = std::move(table).value();
+    indexed.table = std::make_shared<const formats::SafetensorsTable>(std::move(table).value());
     return {};
   }
 
@@ -152,7 +153,7 @@ class HoldingSink final : public transfer::Sink {
  public:
   HoldingSink(const model::Snapshot& snapshot, std::span<const IndexedFile> files) {
     for (const IndexedFile& indexed : files) {
-      looked_at_.emplace(&snapshot.files[indexed.file], indexed.prefix);
+      looked_at_.emplace(&snapshot.files[indexed.file], &indexed.looked_at);
     }
   }
 
@@ -163,7 +164,7 @@ class HoldingSink final : public transfer::Sink {
   Result<void> landed(const model::File& file,
                       base::Range piece,
                       std::span<const std::byte> bytes) override {
-    return hold_to(looked_at_.at(&file), piece, bytes);
+    return looked_at_.at(&file)->hold(piece, bytes);
   }
 
   Result<void> publish(const model::File&, base::Range, model::Proof) override { return {}; }
@@ -171,7 +172,7 @@ class HoldingSink final : public transfer::Sink {
   void abandon(const model::File&, const Error&) override {}
 
  private:
-  std::map<const model::File*, std::span<const std::byte>> looked_at_;
+  std::map<const model::File*, const LookedAt*> looked_at_;  // the Index's
 };
 
 // Every tensor stands where the shard index says, and the index knows every tensor.
@@ -181,7 +182,7 @@ Result<void> agree(const formats::ShardIndex& shards,
   std::map<std::string_view, std::string_view> found;
   for (const IndexedFile& indexed : files) {
     const std::string& path = snapshot.files[indexed.file].path;
-    for (const model::TensorEntry& tensor : indexed.table.tensors) {
+    for (const model::TensorEntry& tensor : indexed.table->tensors) {
       const auto named = shards.file_of.find(tensor.name);
       if (named == shards.file_of.end() || named->second != path) {
         return Error(
@@ -216,9 +217,12 @@ Result<void> agree(const formats::ShardIndex& shards,
 
 // Several files and no index: they are one model only if no name stands in two of them.
 Result<void> one_model(const model::Snapshot& snapshot, const std::vector<IndexedFile>& files) {
+  if (files.size() == 1) {
+    return {};  // in one file names are unique
+  }
   std::set<std::string_view> names;
   for (const IndexedFile& indexed : files) {
-    for (const model::TensorEntry& tensor : indexed.table.tensors) {
+    for (const model::TensorEntry& tensor : indexed.table->tensors) {
       if (names.insert(tensor.name).second) {
         continue;
       }
@@ -255,15 +259,21 @@ Result<Index> Index::open(const Call& call,
   return index;
 }
 
-Result<void> hold_to(std::span<const std::byte> looked_at,
-                     base::Range piece,
-                     std::span<const std::byte> bytes) {
-  if (piece.begin >= looked_at.size()) {
+LookedAt::LookedAt(std::span<const std::byte> front) : size_(front.size()) {
+  for (std::size_t at = 0; at < front.size(); at += transfer::Transfer::kPieceBytes) {
+    const auto rest = front.subspan(at);
+    pieces_.push_back(hash::hash_bytes(
+        rest.first(std::min<std::size_t>(rest.size(), transfer::Transfer::kPieceBytes))));
+  }
+}
+
+Result<void> LookedAt::hold(base::Range piece, std::span<const std::byte> bytes) const {
+  if (piece.begin >= size_) {
     return {};
   }
-  const auto seen = looked_at.subspan(piece.begin);
-  const std::size_t both = std::min(seen.size(), bytes.size());
-  if (std::ranges::equal(seen.first(both), bytes.first(both))) {
+  const auto both = std::min<std::uint64_t>(size_ - piece.begin, bytes.size());
+  if (hash::hash_bytes(bytes.first(both)) ==
+      pieces_[piece.begin / transfer::Transfer::kPieceBytes]) {
     return {};
   }
   return Error(
@@ -298,7 +308,7 @@ Result<void> Index::prove(const Call& call,
 std::size_t Index::tensor_count() const {
   std::size_t count = 0;
   for (const IndexedFile& indexed : files_) {
-    count += indexed.table.tensors.size();
+    count += indexed.table->tensors.size();
   }
   return count;
 }

@@ -10,30 +10,45 @@
 
 #include "base/call.h"
 #include "formats/safetensors.h"
+#include "hash/digest.h"
 #include "model/proof.h"
 #include "model/snapshot.h"
 #include "sources/source.h"
+#include "transfer/memory_sink.h"
 #include "transfer/transfer.h"
 
 namespace weighbridge::index {
 
+// What the front of a file held when it was read before its proof: 32 bytes a piece of it.
+// A value; Thread-compatible.
+class LookedAt {
+ public:
+  LookedAt() = default;
+  explicit LookedAt(std::span<const std::byte> front);
+
+  // A piece that is read later must hold the same, where the two overlap: the proof then covers
+  // the header that was used. kCorrupt.
+  base::Result<void> hold(base::Range piece, std::span<const std::byte> bytes) const;
+
+ private:
+  std::uint64_t size_ = 0;
+  std::vector<hash::Root> pieces_;  // of what was seen of each
+};
+
 // One file that holds tensors.
 struct IndexedFile {
   std::size_t file = 0;  // in Index::snapshot().files
-  formats::SafetensorsTable table;
+  // Shared with the tensors that are handed over: their names and shapes stand in it.
+  std::shared_ptr<const formats::SafetensorsTable> table;
   // The whole pieces that were read for the header, from the file's first byte on, and how they
   // are proved. Of a model of many files only the first ones keep them: empty means that they are
   // to be read again. With Trust::kNone the file can be proved only as a whole: the table serves to
-  // plan and is not to be shown or acted on before that, and `prefix` ends with the header.
-  std::vector<std::byte> prefix;
+  // plan and is not to be shown or acted on before that, and what is read then is held to
+  // `looked_at`, which has taken the place of `prefix`.
+  transfer::Bytes prefix;
+  LookedAt looked_at;
   model::Proof proof;
 };
-
-// The bytes of a piece must be those of `looked_at`, the file's front as it was read before its
-// proof, where the two overlap: the proof then covers the header that was used. kCorrupt.
-base::Result<void> hold_to(std::span<const std::byte> looked_at,
-                           base::Range piece,
-                           std::span<const std::byte> bytes);
 
 // A Snapshot's table of contents: which tensors lie where. A value once opened; Thread-compatible.
 class Index {
@@ -72,7 +87,7 @@ class Index {
   std::size_t tensor_count() const;
 
   // Moves a file's prefix out, so that it does not outlive its use.
-  std::vector<std::byte> take_prefix(std::size_t i) { return std::move(files_[i].prefix); }
+  transfer::Bytes take_prefix(std::size_t i) { return std::exchange(files_[i].prefix, {}); }
 
  private:
   // By pointer: jobs and sinks borrow its files, wherever the Index moves.

@@ -194,7 +194,7 @@ TEST_F(IndexTest, a_header_longer_than_a_piece_is_read_in_a_second_look) {
   seal();
   const auto index = open();
   ASSERT_TRUE(index.ok()) << index.error().message();
-  EXPECT_EQ(index->files()[0].table.tensors.size(), 1U);
+  EXPECT_EQ(index->files()[0].table->tensors.size(), 1U);
   EXPECT_EQ(source_.reads().size(), 2U);
 }
 

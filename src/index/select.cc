@@ -109,10 +109,11 @@ class Selector {
           .in_file(name);
     }
     transfer::MemorySink sink;
+    sink.expect(file, {0, file.size});
     transfer::Progress progress;
     const transfer::Want want{index, {0, file.size}};
     TRY(transfer_.run(call_, {source_, snapshot_, {&want, 1}}, sink, progress));
-    auto parsed = formats::parse_shard_index(sink.take(file).bytes);
+    auto parsed = formats::parse_shard_index(sink.take(file).bytes.span());
     if (!parsed.ok()) {
       return std::move(parsed).error().in_file(name);
     }

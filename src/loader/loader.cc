@@ -10,11 +10,13 @@
 #include <fmt/format.h>
 
 #include "base/text.h"
+#include "base/units.h"
 #include "hash/hash_tree.h"
+#include "loader/arrivals.h"
 #include "loader/placement.h"
 #include "loader/required_proof.h"
 #include "loader/tensor_sink.h"
-#include "sync/bounded_queue.h"
+#include "sync/budget.h"
 #include "sync/guarded.h"
 #include "transfer/content_id.h"
 #include "transfer/resolve.h"
@@ -27,13 +29,16 @@ using base::Code;
 using base::Error;
 using base::Result;
 
+// Of a bounded load, as many slabs as are filled, wait to be taken and are made ready.
+constexpr std::uint64_t kSlabsAtOnce = 8;
+
 // The tensors that a list of patterns wants.
 class Filter {
  public:
   explicit Filter(std::vector<std::string> patterns)
       : patterns_(std::move(patterns)), used_(patterns_.size()) {}
 
-  bool wants(const std::string& name) {
+  bool wants(std::string_view name) {
     bool wanted = patterns_.empty();
     for (std::size_t i = 0; i < patterns_.size(); ++i) {
       if (base::glob_match(patterns_[i], name)) {
@@ -65,12 +70,14 @@ class Filter {
 // Thread-safe.
 class RunningLoader final : public Loader {
  public:
-  RunningLoader(sources::Source& source, transfer::Transfer& transfer, index::Index index)
-      : source_(source),
-        transfer_(transfer),
+  RunningLoader(const Parts& parts, index::Index index, std::uint64_t memory_bytes)
+      : source_(parts.source),
+        transfer_(parts.transfer),
+        pool_(parts.pool),
         index_(std::move(index)),
-        ready_(index_.tensor_count() + 1),
-        sink_([this](Tensor tensor) { hand_over(std::move(tensor)); }) {}
+        budget_(memory_bytes > 0 ? std::make_unique<sync::Budget>(memory_bytes) : nullptr),
+        sink_([this](std::span<const TensorSink::Arrival> arrived) { hand_over(arrived); },
+              budget_.get()) {}
 
   RunningLoader(const RunningLoader&) = delete;
   RunningLoader& operator=(const RunningLoader&) = delete;
@@ -82,7 +89,7 @@ class RunningLoader final : public Loader {
     }
   }
 
-  Result<void> start(const Call& call, device::HostPool& pool, Filter filter);
+  Result<void> start(const Call& call, Filter filter);
 
   const index::Index& index() const override { return index_; }
 
@@ -91,9 +98,9 @@ class RunningLoader final : public Loader {
   std::uint64_t wanted_bytes() const override { return wanted_bytes_; }
 
   Result<std::optional<Tensor>> next(const Call& call) override {
-    auto tensor = TRY(ready_.pop(call));
-    if (tensor) {
-      return tensor;
+    const auto arrival = TRY(arrivals_.pop(call));
+    if (arrival) {
+      return std::optional(sink_.take(*arrival));
     }
     const std::optional<Error> error = end_.with([](const End& end) -> std::optional<Error> {
       return end.error ? std::optional(end.error->copy()) : std::nullopt;
@@ -114,6 +121,7 @@ class RunningLoader final : public Loader {
       report.transfer.retries = end.retries;
       report.transfer.received_bytes = end.received_bytes;
       report.transfer.explanation = end.explanation;
+      report.transfer.read_twice = end.read_twice;
       return report;
     });
   }
@@ -127,22 +135,27 @@ class RunningLoader final : public Loader {
     std::uint64_t retries = 0;
     std::uint64_t received_bytes = 0;
     std::shared_ptr<const transfer::Explanation> explanation;
+    std::vector<std::string> read_twice;
     std::optional<Error> error;
   };
 
   // Places a file's wanted tensors and says what is still to be read of it.
-  Result<void> add(std::size_t i, device::HostPool& pool, Filter& filter);
+  Result<void> add(std::size_t i, Filter& filter);
+  void want(std::size_t file, base::Range range);
+  Placement::Options placing() const;
   // Feeds what the Index has read already.
   Result<void> feed(const model::File& file, std::span<const std::byte> prefix, model::Proof proof);
   void work(const Call& call);
-  void hand_over(Tensor tensor);
+  void hand_over(std::span<const TensorSink::Arrival> arrived);
 
   sources::Source& source_;
   transfer::Transfer& transfer_;
+  device::HostPool& pool_;
   index::Index index_;
+  const std::unique_ptr<sync::Budget> budget_;  // null: no bound
   transfer::Progress progress_;
   std::uint64_t wanted_bytes_ = 0;
-  sync::BoundedQueue<Tensor> ready_;  // has room for all of them
+  Arrivals arrivals_;
   sync::Guarded<End> end_;
   TensorSink sink_;
   std::vector<transfer::Want> wants_;
@@ -150,9 +163,9 @@ class RunningLoader final : public Loader {
   std::jthread worker_;
 };
 
-Result<void> RunningLoader::start(const Call& call, device::HostPool& pool, Filter filter) {
+Result<void> RunningLoader::start(const Call& call, Filter filter) {
   for (std::size_t i = 0; i < index_.files().size(); ++i) {
-    TRY(add(i, pool, filter));
+    TRY(add(i, filter));
   }
   TRY(filter.all_used(index_.snapshot().origin));
   worker_ = std::jthread([this, call] {
@@ -162,38 +175,63 @@ Result<void> RunningLoader::start(const Call& call, device::HostPool& pool, Filt
   return {};
 }
 
-Result<void> RunningLoader::add(std::size_t i, device::HostPool& pool, Filter& filter) {
+Placement::Options RunningLoader::placing() const {
+  if (budget_ == nullptr) {
+    return {};
+  }
+  return {std::clamp(budget_->limit_bytes() / kSlabsAtOnce, base::kMiB, Placement::kSlabBytes),
+          true};
+}
+
+// Touching ranges become one: there may be a million tensors.
+void RunningLoader::want(std::size_t file, base::Range range) {
+  if (range.empty()) {
+    return;
+  }
+  if (!wants_.empty() && wants_.back().file == file && wants_.back().range.end == range.begin) {
+    wants_.back().range.end = range.end;
+  } else {
+    wants_.push_back({file, range});
+  }
+}
+
+Result<void> RunningLoader::add(std::size_t i, Filter& filter) {
   const index::IndexedFile& indexed = index_.files()[i];
   const model::File& file = index_.snapshot().files[indexed.file];
-  const model::Proof proof = indexed.proof;
-  std::vector<const model::TensorEntry*> wanted;
-  for (const model::TensorEntry& tensor : indexed.table.tensors) {
-    if (filter.wants(tensor.name)) {
-      wanted.push_back(&tensor);
-      wanted_bytes_ += tensor.bytes.size();
+  const model::TensorTable& table = indexed.table->tensors;
+  std::vector<std::uint32_t> wanted;
+  wanted.reserve(table.size());
+  for (std::size_t tensor = 0; tensor < table.size(); ++tensor) {
+    if (filter.wants(table[tensor].name)) {
+      wanted.push_back(static_cast<std::uint32_t>(tensor));
+      wanted_bytes_ += table.bytes_of(tensor).size();
     }
   }
-  std::vector<std::byte> prefix = index_.take_prefix(i);
+  const transfer::Bytes prefix = index_.take_prefix(i);
   if (wanted.empty()) {
     return {};
   }
-  Placement placement = TRY(Placement::plan(pool, wanted));
-  if (proof.trust == model::Trust::kNone) {
-    sink_.add(file, std::move(placement), std::move(prefix));
-    wants_.push_back({indexed.file, {0, file.size}});  // proved as a whole, or not at all
+  auto shared = std::make_shared<const TensorFile>(TensorFile{file.path, indexed.table});
+  Placement placement = TRY(Placement::plan(pool_, std::move(shared), wanted, placing()));
+  const bool unproved = indexed.proof.trust == model::Trust::kNone;
+  const bool twice = budget_ != nullptr && transfer::is_read_twice(file, budget_->limit_bytes());
+  sink_.add({file, std::move(placement), indexed.looked_at, unproved && !twice});
+  if (unproved && !twice) {
+    want(indexed.file, {0, file.size});  // proved as a whole, or not at all
     return {};
   }
-  sink_.add(file, std::move(placement));
-  TRY(feed(file, prefix, proof));
-  if (prefix.empty()) {
-    wants_.push_back({indexed.file, {0, 1}});  // with its front the file's empty tensors are proved
+  if (unproved) {
+    want(indexed.file, {0, indexed.table->header.end});  // it is held to what was looked at
   }
-  for (const model::TensorEntry* tensor : wanted) {
-    const base::Range rest{std::max<std::uint64_t>(tensor->bytes.begin, prefix.size()),
-                           tensor->bytes.end};
-    if (!rest.empty()) {
-      wants_.push_back({indexed.file, rest});
-    }
+  // Slabs are admitted in the order of the load, which fronts of all files at once are not.
+  const auto front = prefix.span().first(budget_ == nullptr ? prefix.span().size() : 0);
+  TRY(feed(file, front, indexed.proof));
+  if (front.empty()) {
+    want(indexed.file, {0, 1});  // with its front the file's empty tensors are proved
+  }
+  for (const std::uint32_t tensor : wanted) {
+    const base::Range range = table.bytes_of(tensor);
+    want(indexed.file, {std::max<std::uint64_t>(range.begin, front.size()), range.end});
   }
   return {};
 }
@@ -210,31 +248,33 @@ Result<void> RunningLoader::feed(const model::File& file,
 }
 
 void RunningLoader::work(const Call& call) {
-  auto report = transfer_.run(call, {source_, index_.snapshot(), wants_}, sink_, progress_);
-  const std::optional<hash::Root> id =
-      transfer::content_id_of(index_.snapshot(), source_, transfer_.first_seen());
+  auto report = transfer_.run(
+      call, {source_, index_.snapshot(), wants_}, sink_, progress_, {.memory = budget_.get()});
+  const std::optional<hash::Root> id = transfer::content_id_of(
+      index_.snapshot(), source_, transfer_.first_seen(), transfer_.trees());
   end_.with([&](End& end) {
     if (report.ok()) {
       end.requests = report->requests;
       end.retries = report->retries;
       end.received_bytes = report->received_bytes;
       end.explanation = report->explanation;
+      end.read_twice = std::move(report->read_twice);
       end.content_id = id;
     } else {
       end.error = std::move(report).error();
     }
   });
-  ready_.close();
+  arrivals_.close();
 }
 
-void RunningLoader::hand_over(Tensor tensor) {
+void RunningLoader::hand_over(std::span<const TensorSink::Arrival> arrived) {
   end_.with([&](End& end) {
-    ++end.tensors;
-    end.proof_bytes[tensor.proof.trust] += tensor.bytes.size();
+    for (const TensorSink::Arrival& arrival : arrived) {
+      end.proof_bytes[arrival.proof.trust] += sink_.size_of(arrival);
+    }
+    end.tensors += arrived.size();
   });
-  // The queue has room for every tensor there is, so this neither waits nor fails.
-  const auto pushed = ready_.push(Call(base::system_clock()), std::move(tensor));
-  WB_CHECK(pushed.ok(), "the queue of ready tensors is closed only after the last of them");
+  arrivals_.push(arrived);
 }
 
 }  // namespace
@@ -243,6 +283,7 @@ Loader::~Loader() = default;
 
 Result<std::vector<Tensor>> Loader::all(const Call& call) {
   std::vector<Tensor> tensors;
+  tensors.reserve(index().tensor_count());
   while (auto tensor = TRY(next(call))) {
     tensors.push_back(std::move(*tensor));
   }
@@ -257,8 +298,8 @@ Result<std::unique_ptr<Loader>> Loader::open(const Call& call,
   index::Index index =
       TRY(index::Index::open(call, parts.transfer, parts.source, std::move(snapshot)));
   TRY(require_proof(index, options.least_trust));
-  auto loader = std::make_unique<RunningLoader>(parts.source, parts.transfer, std::move(index));
-  TRY(loader->start(call, parts.pool, Filter(std::move(options.filters))));
+  auto loader = std::make_unique<RunningLoader>(parts, std::move(index), options.memory_bytes);
+  TRY(loader->start(call, Filter(std::move(options.filters))));
   return std::unique_ptr<Loader>(std::move(loader));
 }
 

@@ -21,9 +21,14 @@ namespace weighbridge::loader {
 
 struct LoadOptions {
   // Shell patterns of tensor names; a tensor is wanted if one matches. Empty: all of them.
-  std::vector<std::string> filters;
+  std::vector<std::string> filters = {};
   // kDenied, with nothing handed over, if a file of the model has less behind it.
   model::Trust least_trust = model::Trust::kNone;
+  // What the load may hold beside the tensors that were taken, and their names and shapes: slabs
+  // that are being filled or wait to be taken, connections, windows. While it is full nothing more
+  // is requested; a slab is given back with the last of its tensors. So a model larger than memory
+  // can be loaded by whoever drops each tensor. A tensor that is larger comes alone. 0: no bound.
+  std::uint64_t memory_bytes = 0;
 };
 
 // What a finished load amounts to.

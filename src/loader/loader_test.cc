@@ -59,8 +59,9 @@ class LoaderTest : public ::testing::Test {
     auto loader = TRY(open(std::move(options), pin));
     std::map<std::string, Tensor> tensors;
     for (Tensor& tensor : TRY(loader->all(call_))) {
-      EXPECT_TRUE(std::ranges::equal(tensor.bytes, expected_.at(tensor.name))) << tensor.name;
-      EXPECT_TRUE(tensors.emplace(tensor.name, tensor).second) << "handed over twice";
+      const std::string name(tensor.name());
+      EXPECT_TRUE(std::ranges::equal(tensor.bytes(), expected_.at(name))) << name;
+      EXPECT_TRUE(tensors.emplace(name, tensor).second) << "handed over twice";
     }
     report_ = loader->report();
     return tensors;
@@ -117,7 +118,7 @@ TEST_F(LoaderTest, a_file_pinned_by_its_sha256_is_handed_over_once_it_matches) {
   const std::string digest = hash::Sha256::of(source_.files["m.safetensors"]).hex();
   const auto tensors = load({}, "#sha256=" + digest);
   ASSERT_TRUE(tensors.ok()) << tensors.error().message();
-  EXPECT_EQ(tensors->at("a").proof, (model::Proof{Trust::kPinned, model::Method::kSha256}));
+  EXPECT_EQ(tensors->at("a").proof(), (model::Proof{Trust::kPinned, model::Method::kSha256}));
   EXPECT_TRUE(report_.content_id.has_value());
 }
 
@@ -148,7 +149,7 @@ TEST_F(LoaderTest, a_file_pinned_by_its_root_is_handed_over_once_it_matches) {
   const std::string root = hash::hash_bytes(source_.files["m.safetensors"]).hex();
   const auto tensors = load({}, "#blake3=" + root);
   ASSERT_TRUE(tensors.ok()) << tensors.error().message();
-  EXPECT_EQ(tensors->at("a").proof, (model::Proof{Trust::kPinned, model::Method::kRoot}));
+  EXPECT_EQ(tensors->at("a").proof(), (model::Proof{Trust::kPinned, model::Method::kRoot}));
 }
 
 TEST_F(LoaderTest, a_header_hurt_on_its_way_places_no_tensor_of_a_pinned_file) {
@@ -184,7 +185,7 @@ TEST_F(LoaderTest, a_seal_beside_lends_its_pieces_to_a_pinned_root) {
   const std::string root = hash::hash_bytes(source_.files["m.safetensors"]).hex();
   const auto tensors = load({}, "#blake3=" + root);
   ASSERT_TRUE(tensors.ok()) << tensors.error().message();
-  EXPECT_EQ(tensors->at("a").proof, (model::Proof{Trust::kPinned, model::Method::kPieces}));
+  EXPECT_EQ(tensors->at("a").proof(), (model::Proof{Trust::kPinned, model::Method::kPieces}));
 }
 
 TEST_F(LoaderTest, a_file_named_alone_uses_the_seal_beside_it) {
@@ -246,7 +247,7 @@ TEST_F(LoaderTest, a_model_of_many_files_arrives_whole_and_keeps_few_fronts_in_m
   ASSERT_TRUE(index.ok());
   std::size_t kept = 0;
   for (const index::IndexedFile& file : index->files()) {
-    kept += file.prefix.size();
+    kept += file.prefix.span().size();
   }
   EXPECT_LE(kept, 16 * base::kMiB);
   ASSERT_TRUE(load().ok());
@@ -276,8 +277,8 @@ TEST_F(LoaderTest, scattered_small_tensors_are_packed) {
   const auto tensors = load({{"small.*"}});
   ASSERT_TRUE(tensors.ok()) << tensors.error().message();
   EXPECT_EQ(tensors->size(), 20U);
-  const auto* first = tensors->at("small.0").bytes.data();
-  const auto* last = tensors->at("small.19").bytes.data();
+  const auto* first = tensors->at("small.0").bytes().data();
+  const auto* last = tensors->at("small.19").bytes().data();
   EXPECT_LT(std::max(first, last) - std::min(first, last), 40'000);
 }
 
@@ -299,7 +300,7 @@ TEST_F(LoaderTest, tensors_outlive_their_loader) {
     kept = std::move(tensors).value();
   }
   kept.erase("a");
-  EXPECT_TRUE(std::ranges::equal(kept.at("b").bytes, expected_.at("b")));
+  EXPECT_TRUE(std::ranges::equal(kept.at("b").bytes(), expected_.at("b")));
 }
 
 TEST_F(LoaderTest, tensors_stand_in_the_phase_of_their_file) {
@@ -307,7 +308,7 @@ TEST_F(LoaderTest, tensors_stand_in_the_phase_of_their_file) {
   seal();
   const auto tensors = load();
   ASSERT_TRUE(tensors.ok());
-  const auto address = reinterpret_cast<std::uintptr_t>(tensors->at("b").bytes.data());
+  const auto address = reinterpret_cast<std::uintptr_t>(tensors->at("b").bytes().data());
   const std::uint64_t offset = source_.files["model.safetensors"].size() - 3'000'000;
   EXPECT_EQ(address % device::kHugePageBytes, offset % device::kHugePageBytes);
 }
@@ -321,7 +322,7 @@ TEST_F(LoaderTest, tensors_before_a_broken_one_arrive_and_then_the_error_again_a
   ASSERT_TRUE(loader.ok());
   const auto first = (*loader)->next(call_);
   ASSERT_TRUE(first.ok());
-  EXPECT_EQ((*first)->name, "a");
+  EXPECT_EQ((*first)->name(), "a");
   EXPECT_EQ((*loader)->next(call_).error().code(), Code::kCorrupt);
   EXPECT_EQ((*loader)->next(call_).error().code(), Code::kCorrupt);
 }
@@ -341,7 +342,167 @@ TEST_F(LoaderTest, shards_arrive_as_one_model) {
   const auto tensors = load();
   ASSERT_TRUE(tensors.ok());
   EXPECT_EQ(tensors->size(), 3U);
-  EXPECT_EQ(tensors->at("c").file, "y.safetensors");
+  EXPECT_EQ(tensors->at("c").file(), "y.safetensors");
+}
+
+// --------------------------------------------------------------------------------- bounded memory
+
+constexpr std::uint64_t kMemory = 16 * base::kMiB;
+
+class BoundedLoadTest : public LoaderTest {
+ protected:
+  // Some three times what may be held, in tensors of half a MiB to 3 MiB.
+  void add_large_model() {
+    std::vector<MadeTensor> tensors;
+    for (std::uint64_t i = 0; i < 30; ++i) {
+      tensors.push_back({"t" + std::to_string(i), 500'000 + i % 6 * 500'000});
+    }
+    add_model("model.safetensors", tensors);
+  }
+
+  // Takes and drops all, checking each.
+  Result<std::size_t> stream(LoadOptions options, const std::string& pin = "") {
+    auto loader = TRY(open(std::move(options), pin));
+    std::size_t count = 0;
+    while (auto tensor = TRY(loader->next(call_))) {
+      EXPECT_TRUE(std::ranges::equal(tensor->bytes(), expected_.at(std::string(tensor->name()))));
+      ++count;
+    }
+    report_ = loader->report();
+    return count;
+  }
+
+  std::string pin_of(const std::string& file) {
+    source_.single = file;
+    return "#sha256=" + hash::Sha256::of(source_.files[file]).hex();
+  }
+};
+
+TEST_F(BoundedLoadTest, a_model_larger_than_the_memory_comes_to_who_drops_each_tensor) {
+  add_large_model();
+  seal();
+  const auto count = stream({.memory_bytes = kMemory});
+  ASSERT_TRUE(count.ok()) << count.error().message();
+  EXPECT_EQ(*count, 30U);
+  EXPECT_TRUE(report_.transfer.read_twice.empty());
+}
+
+TEST_F(BoundedLoadTest, no_more_is_requested_than_fits_beside_what_was_taken) {
+  add_large_model();
+  seal();
+  const std::uint64_t before = source_.delivered_bytes();
+  auto loader = open({.memory_bytes = kMemory});
+  ASSERT_TRUE(loader.ok()) << loader.error().message();
+  std::uint64_t taken = 0;
+  while (true) {
+    // The header was looked at; and a slab may be let go of whose last tensor reaches into a piece.
+    EXPECT_LE(source_.delivered_bytes() - before, taken + kMemory + 3 * base::kMiB);
+    auto tensor = (*loader)->next(call_);
+    ASSERT_TRUE(tensor.ok()) << tensor.error().message();
+    if (!*tensor) {
+      break;
+    }
+    taken += (*tensor)->bytes().size();
+  }
+}
+
+TEST_F(BoundedLoadTest, tensors_that_are_held_are_the_takers_and_bound_nothing) {
+  add_large_model();
+  seal();
+  const auto tensors = load({.memory_bytes = kMemory});
+  ASSERT_TRUE(tensors.ok()) << tensors.error().message();
+  EXPECT_EQ(tensors->size(), 30U);
+}
+
+TEST_F(BoundedLoadTest, a_tensor_larger_than_the_memory_comes_alone) {
+  add_model("model.safetensors", {{"a", 3'000'000}, {"huge", 40'000'000}, {"z", 3'000'000}});
+  seal();
+  const auto count = stream({.memory_bytes = kMemory});
+  ASSERT_TRUE(count.ok()) << count.error().message();
+  EXPECT_EQ(*count, 3U);
+}
+
+TEST_F(BoundedLoadTest, scattered_tensors_are_packed_within_it) {
+  std::vector<MadeTensor> made;
+  for (int i = 0; i < 20; ++i) {
+    made.push_back({"big." + std::to_string(i), 2'100'000});
+    made.push_back({"small." + std::to_string(i), 700'000});
+  }
+  add_model("model.safetensors", made);
+  seal();
+  const auto count = stream({.filters = {"small.*"}, .memory_bytes = 4 * base::kMiB});
+  ASSERT_TRUE(count.ok()) << count.error().message();
+  EXPECT_EQ(*count, 20U);
+}
+
+TEST_F(BoundedLoadTest, a_file_that_only_a_sha256_proves_and_does_not_fit_is_read_twice) {
+  add_large_model();
+  const std::string pin = pin_of("model.safetensors");
+  const std::uint64_t file_bytes = source_.files["model.safetensors"].size();
+  const auto count = stream({.memory_bytes = kMemory}, pin);
+  ASSERT_TRUE(count.ok()) << count.error().message();
+  EXPECT_EQ(*count, 30U);
+  EXPECT_EQ(report_.transfer.read_twice, std::vector<std::string>{"fake://model.safetensors"});
+  EXPECT_GE(source_.delivered_bytes(), 2 * file_bytes);
+  const std::uint64_t before = source_.delivered_bytes();
+  ASSERT_TRUE(stream({.memory_bytes = kMemory}, pin).ok());
+  EXPECT_TRUE(report_.transfer.read_twice.empty()) << "its tree is known now";
+  EXPECT_LT(source_.delivered_bytes() - before, file_bytes + 4 * base::kMiB);
+}
+
+TEST_F(BoundedLoadTest, a_root_without_pieces_is_read_twice_as_well) {
+  add_large_model();
+  source_.single = "model.safetensors";
+  const std::string root = hash::hash_bytes(source_.files["model.safetensors"]).hex();
+  ASSERT_TRUE(stream({.memory_bytes = kMemory}, "#blake3=" + root).ok());
+  EXPECT_EQ(report_.transfer.read_twice.size(), 1U);
+}
+
+TEST_F(BoundedLoadTest, an_origin_without_ranges_waits_in_the_middle_of_its_answer) {
+  add_large_model();
+  seal();
+  source_.has_ranges = false;
+  const auto count = stream({.memory_bytes = kMemory});
+  ASSERT_TRUE(count.ok()) << count.error().message();
+  EXPECT_EQ(*count, 30U);
+}
+
+TEST_F(BoundedLoadTest, a_failure_ends_a_load_whose_memory_is_full) {
+  add_large_model();
+  seal();
+  source_.files["model.safetensors"].back() ^= std::byte{1};
+  const auto count = stream({.memory_bytes = kMemory});
+  ASSERT_FALSE(count.ok());
+  EXPECT_EQ(count.error().code(), Code::kCorrupt);
+}
+
+TEST_F(BoundedLoadTest, a_load_that_nobody_takes_from_can_be_dropped) {
+  add_large_model();
+  seal();
+  auto loader = open({.memory_bytes = kMemory});
+  ASSERT_TRUE(loader.ok());
+  ASSERT_TRUE((*loader)->next(call_).ok());
+  loader->reset();
+}
+
+TEST_F(LoaderTest, the_second_load_of_a_content_named_by_sha256_is_proved_by_pieces) {
+  add_model("m.safetensors", {{"a", 5'000'000}, {"b", 3'000'000}, {"c", 5'000'000}});
+  source_.single = "m.safetensors";
+  const std::string pin = "#sha256=" + hash::Sha256::of(source_.files["m.safetensors"]).hex();
+  ASSERT_TRUE(load({}, pin).ok());
+  const auto id = report_.content_id;
+  const std::uint64_t before = source_.delivered_bytes();
+  const auto again = load({{"b"}}, pin);
+  ASSERT_TRUE(again.ok()) << again.error().message();
+  EXPECT_EQ(again->at("b").proof(), (model::Proof{Trust::kPinned, model::Method::kPieces}));
+  EXPECT_LT(source_.delivered_bytes() - before, 6'000'000U);
+  EXPECT_EQ(report_.content_id, id);
+  source_.files["m.safetensors"].back() ^= std::byte{1};
+  const auto hurt = load({}, pin);
+  ASSERT_FALSE(hurt.ok());
+  EXPECT_EQ(hurt.error().code(), Code::kCorrupt);
+  EXPECT_THAT(hurt.error().message(), HasSubstr("as read before"));
+  EXPECT_EQ(hurt.error().file(), "fake://m.safetensors");
 }
 
 }  // namespace

@@ -6,7 +6,8 @@ namespace weighbridge::transfer {
 
 std::optional<hash::Root> content_id_of(const model::Snapshot& snapshot,
                                         const sources::Source& source,
-                                        const FirstSeen& seen) {
+                                        const FirstSeen& seen,
+                                        KnownTrees& trees) {
   if (snapshot.content_id || !snapshot.listed) {
     return snapshot.content_id;
   }
@@ -14,6 +15,9 @@ std::optional<hash::Root> content_id_of(const model::Snapshot& snapshot,
   for (model::File& file : files) {
     if (!file.root) {
       file.root = seen.root(source.identity(file.path), file);
+    }
+    if (const auto tree = file.root ? nullptr : trees.find(file)) {
+      file.root = tree->root;
     }
   }
   return model::content_id(files);

@@ -20,7 +20,8 @@ FileJob::FileJob(const Shared& shared, Subject subject, std::span<const Want> wa
       index_(subject.index),
       name_(std::move(subject.name)),
       identity_(std::move(subject.identity)),
-      how_(how_to_prove(file_, peek)),
+      tree_(std::move(subject.tree)),
+      how_(how_to_prove(file_, tree_ != nullptr, peek)),
       piece_count_(hash::piece_count(file_.size)),
       landed_(piece_count_) {
   meet(std::move(subject.met));
@@ -37,7 +38,10 @@ FileJob::FileJob(const Shared& shared, Subject subject, std::span<const Want> wa
   }
 }
 
-FileJob::How FileJob::how_to_prove(const model::File& file, bool peek) {
+FileJob::How FileJob::how_to_prove(const model::File& file, bool has_tree, bool peek) {
+  if (has_tree) {
+    return How::kPieces;
+  }
   const bool whole_only = hash::piece_count(file.size) > 1;
   switch (file.method()) {
     case Method::kPieces:
@@ -115,9 +119,16 @@ std::span<std::byte> FileJob::own_place(std::uint64_t piece) {
   return place.ok() ? *place : std::span<std::byte>();
 }
 
+Pieces FileJob::admitted(Pieces run) const {
+  const base::Range wanted{range_of(run.begin).begin, range_of(run.end - 1).end};
+  const base::Range room = shared_.sink.admit(file_, wanted);
+  return room.end == wanted.end ? run : Pieces{run.begin, room.end / hash::kPieceBytes};
+}
+
 Result<std::span<std::byte>> FileJob::place(std::uint64_t piece, ScratchPool::Buffer& scratch) {
   const base::Range range = range_of(piece);
   if (needs(piece)) {
+    TRY(shared_.sink.wait_for_room(shared_.call, file_, range));
     const std::span<std::byte> own = TRY(shared_.sink.place(file_, range));
     if (!own.empty()) {
       return own;
@@ -136,19 +147,27 @@ Error FileJob::mismatch(std::string_view what,
       .in_file(name_);
 }
 
+hash::ChainingValue FileJob::expected_of(std::uint64_t piece) const {
+  if (tree_ != nullptr) {
+    return tree_->pieces[piece];
+  }
+  return is_single_piece() ? hash::ChainingValue{file_.root->bytes} : file_.pieces[piece];
+}
+
 Result<void> FileJob::check(std::uint64_t piece, const hash::ChainingValue& value) const {
   if (how_ != How::kPieces) {
     return {};
   }
-  const hash::ChainingValue& expected =
-      is_single_piece() ? hash::ChainingValue{file_.root->bytes} : file_.pieces[piece];
+  const hash::ChainingValue expected = expected_of(piece);
   if (value == expected) {
     return {};
   }
   const base::Range range = range_of(piece);
-  return mismatch(fmt::format("bytes {}-{} are not what was sealed (BLAKE3 of the piece)",
-                              range.begin,
-                              range.end),
+  const std::string_view what = tree_ == nullptr
+                                    ? "what was sealed"
+                                    : "those of the file that its digest names, as read before";
+  return mismatch(fmt::format(
+                      "bytes {}-{} are not {} (BLAKE3 of the piece)", range.begin, range.end, what),
                   expected.hex(),
                   value.hex())
       .at(range.begin);
@@ -197,6 +216,14 @@ Result<void> FileJob::landed(std::uint64_t piece,
   return {};
 }
 
+void FileJob::keep_tree() {
+  if (is_single_piece()) {
+    return;
+  }
+  const hash::Root root = how_ == How::kRoot ? *file_.root : hash::merge_pieces(values_);
+  shared_.trees.remember(file_, std::make_shared<const HashTree>(HashTree{root, values_}));
+}
+
 Result<void> FileJob::check_root() {
   const hash::Root found =
       is_single_piece() ? hash::Root{values_.front().bytes} : hash::merge_pieces(values_);
@@ -206,6 +233,7 @@ Result<void> FileJob::check_root() {
         file_.root->hex(),
         found.hex());
   }
+  keep_tree();
   return publish_all({file_.trust, Method::kRoot});
 }
 
@@ -245,6 +273,7 @@ Result<void> FileJob::check_sha256(const hash::Sha256Digest& found) {
         file_.sha256->hex(),
         found.hex());
   }
+  keep_tree();
   return publish_all({file_.trust, Method::kSha256});
 }
 

@@ -5,18 +5,21 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "base/call.h"
 #include "hash/digest.h"
 #include "hash/hash_tree.h"
 #include "hash/sha256.h"
 #include "model/proof.h"
 #include "model/snapshot.h"
 #include "transfer/first_seen.h"
+#include "transfer/known_trees.h"
 #include "transfer/local_proofs.h"
 #include "transfer/scratch.h"
 #include "transfer/sink.h"
@@ -36,8 +39,10 @@ class FileJob {
  public:
   // What all jobs of a run share; borrowed from it.
   struct Shared {
+    const base::Call& call;
     Sink& sink;
     FirstSeen& first_seen;
+    KnownTrees& trees;
     ScratchPool& scratch;
     Progress& progress;
     // Told when a piece of a SHA-256-only file has been hashed: the window moves on.
@@ -47,10 +52,11 @@ class FileJob {
 
   // Which file it is about.
   struct Subject {
-    const model::File& file;  // of the Snapshot
-    std::size_t index = 0;    // in it
-    std::string name;         // Source::printable
-    std::string identity;     // Source::identity
+    const model::File& file;               // of the Snapshot
+    std::size_t index = 0;                 // in it
+    std::string name;                      // Source::printable
+    std::string identity;                  // Source::identity
+    std::shared_ptr<const HashTree> tree;  // where its digest names a content that is known here
     std::optional<LocalProofs::Met> met;
   };
 
@@ -85,6 +91,9 @@ class FileJob {
 
   // The sink's own place for a piece that is needed; empty if there is none, or an error.
   std::span<std::byte> own_place(std::uint64_t piece);
+
+  // The part of the run, from its front, that there is memory for.
+  Pieces admitted(Pieces run) const;
 
   // Where the next piece is received: the sink's own place, or `scratch`, taken here.
   base::Result<std::span<std::byte>> place(std::uint64_t piece, ScratchPool::Buffer& scratch);
@@ -121,7 +130,7 @@ class FileJob {
     ScratchPool::Buffer scratch;
   };
 
-  static How how_to_prove(const model::File& file, bool peek);
+  static How how_to_prove(const model::File& file, bool has_tree, bool peek);
   void meet(std::optional<LocalProofs::Met> met);
   void plan(std::span<const Want> wants);
   // Of what needs no proof but that this machine has hashed it before.
@@ -134,6 +143,9 @@ class FileJob {
   base::Result<void> hash_in_order(std::uint64_t piece,
                                    std::span<const std::byte> bytes,
                                    ScratchPool::Buffer scratch);
+  hash::ChainingValue expected_of(std::uint64_t piece) const;
+  // The whole file has matched its digest.
+  void keep_tree();
   base::Result<void> check_root();
   base::Result<void> check_sha256(const hash::Sha256Digest& found);
   base::Result<void> publish(std::uint64_t piece, model::Proof proof);
@@ -147,7 +159,8 @@ class FileJob {
   const std::size_t index_;
   const std::string name_;
   const std::string identity_;
-  How how_;  // does not change once it is made
+  const std::shared_ptr<const HashTree> tree_;  // or null
+  How how_;                                     // does not change once it is made
   const std::uint64_t piece_count_;
   std::vector<Pieces> pieces_;
   std::optional<LocalProofs::Met> met_;   // of a file of this machine

@@ -20,9 +20,23 @@ using base::TimePoint;
 
 namespace {
 
-Pace::Bounds bounds_of(const sources::Source& source) {
-  return {source.first_connections(),
-          source.max_connections(),
+// Of a bounded memory, what connections may hold, and what the window may.
+constexpr std::uint64_t kConnectionsShare = 4;
+constexpr std::uint64_t kWindowShare = 4;
+
+std::size_t most_connections(const sources::Source& source, const sync::Budget* memory) {
+  if (memory == nullptr) {
+    return source.max_connections();
+  }
+  const std::uint64_t affordable =
+      memory->limit_bytes() / kConnectionsShare / Transfer::kConnectionBytes;
+  return std::clamp<std::size_t>(affordable, 1, source.max_connections());
+}
+
+Pace::Bounds bounds_of(const sources::Source& source, const sync::Budget* memory) {
+  const std::size_t most = most_connections(source, memory);
+  return {std::min(source.first_connections(), most),
+          most,
           std::max<std::size_t>(1, std::thread::hardware_concurrency())};
 }
 
@@ -110,13 +124,15 @@ Run::Run(const Call& call, const Plan& plan, const Setting& setting)
       random_(sync::seeded_random(setting.seed)),
       began_(call.clock().now()),
       received_before_(progress_.received_bytes),
-      shared_{setting.sink,
+      shared_{call_,
+              setting.sink,
               setting.first_seen,
+              setting.trees,
               scratch_,
               progress_,
               [this](const FileJob& job) { schedule_->hashed(job); },
               setting.local_proofs},
-      connections_(call.clock(), bounds_of(source_)),
+      connections_(call.clock(), bounds_of(source_, options_.memory)),
       hedges_(call.clock(), adapts(source_)) {}
 
 std::optional<LocalProofs::Met> Run::meet(const model::File& file) {
@@ -147,8 +163,12 @@ Result<void> Run::plan(const model::Snapshot& snapshot, std::span<const Want> wa
                                Transfer::kMaxFileBytes))
           .in_file(std::move(name));
     }
-    FileJob::Subject subject{
-        file, first->file, std::move(name), source_.identity(file.path), meet(file)};
+    FileJob::Subject subject{file,
+                             first->file,
+                             std::move(name),
+                             source_.identity(file.path),
+                             shared_.trees.find(file),
+                             meet(file)};
     jobs_.push_back(std::make_unique<FileJob>(
         shared_, std::move(subject), std::span(first, last), options_.peek));
     for (const Pieces& run : jobs_.back()->pieces()) {
@@ -159,12 +179,32 @@ Result<void> Run::plan(const model::Snapshot& snapshot, std::span<const Want> wa
   }
   progress_.wanted_bytes += wanted_bytes_;
   hedges_.set_wanted_bytes(wanted_bytes_);
-  schedule_.emplace(jobs_);
+  schedule_.emplace(jobs_, take_memory());
   return {};
+}
+
+// What cannot be had, of a memory that is smaller than the least, is used all the same: the run
+// could not begin without it.
+std::uint64_t Run::take_memory() {
+  if (options_.memory == nullptr) {
+    return Transfer::kWindowBytes;
+  }
+  const auto take = [&](std::uint64_t bytes) {
+    return options_.memory->try_take(bytes).value_or(sync::Budget::Lease());
+  };
+  connection_memory_ =
+      take(most_connections(source_, options_.memory) * Transfer::kConnectionBytes);
+  const std::uint64_t window = std::clamp(
+      options_.memory->limit_bytes() / kWindowShare, hash::kPieceBytes, Transfer::kWindowBytes);
+  if (std::ranges::any_of(jobs_, [](const auto& job) { return job->in_order(); })) {
+    window_memory_ = take(window);
+  }
+  return window;
 }
 
 Result<Report> Run::run(const model::Snapshot& snapshot, std::span<const Want> wants) {
   TRY(plan(snapshot, wants));
+  shared_.sink.tell_of_room([this] { schedule_->room(); });
   thread_count_ = 1;  // this one
   add_threads();
   work(true);
@@ -177,6 +217,7 @@ Result<Report> Run::run(const model::Snapshot& snapshot, std::span<const Want> w
   if (shared_.local_proofs != nullptr) {
     shared_.local_proofs->remember();
   }
+  shared_.sink.tell_of_room({});
   Report report;
   report.requests = requests_;
   report.retries = retries_;
@@ -222,7 +263,7 @@ Explanation Run::explain() const {
   told.took = call_.clock().now() - began_;
   told.adapts = adapts(source_);
   told.start_connections = source_.first_connections();
-  told.most_connections = source_.max_connections();
+  told.most_connections = most_connections(source_, options_.memory);
   told.end_connections = pace.limit();
   told.peak_connections = connections_.peak();
   told.decisions = pace.decisions();

@@ -33,7 +33,8 @@ class Run {
     Sink& sink;
     Progress& progress;
     FirstSeen& first_seen;
-    LocalProofs* local_proofs = nullptr;
+    LocalProofs* local_proofs = nullptr;  // if there are any
+    KnownTrees& trees;
     std::uint64_t seed = 0;
     RunOptions options;
   };
@@ -54,6 +55,8 @@ class Run {
   base::Result<void> plan(const model::Snapshot& snapshot, std::span<const Want> wants);
   // A file of this machine: what is known of it from earlier.
   std::optional<LocalProofs::Met> meet(const model::File& file);
+  // Takes its share of a bounded memory; returns the bytes of its window.
+  std::uint64_t take_memory();
   base::Result<void> close(Report& report);
   Explanation explain() const;
 
@@ -95,6 +98,8 @@ class Run {
   const sync::RandomSource random_;
   const base::TimePoint began_;
   const std::uint64_t received_before_;
+  sync::Budget::Lease connection_memory_;
+  sync::Budget::Lease window_memory_;
   ScratchPool scratch_;
   FileJob::Shared shared_;
   std::vector<std::unique_ptr<FileJob>> jobs_;

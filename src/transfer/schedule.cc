@@ -5,7 +5,16 @@
 #include "base/units.h"
 
 namespace weighbridge::transfer {
-Schedule::Schedule(std::span<const std::unique_ptr<FileJob>> jobs) {
+namespace {
+
+bool empty(Pieces run) {
+  return run.begin >= run.end;
+}
+
+}  // namespace
+
+Schedule::Schedule(std::span<const std::unique_ptr<FileJob>> jobs, std::uint64_t window_bytes)
+    : window_limit_bytes_(window_bytes) {
   for (const std::unique_ptr<FileJob>& job : jobs) {
     Lane lane;
     lane.job = job.get();
@@ -35,21 +44,25 @@ std::size_t Schedule::requests_left() const {
   return base::divide_up(pieces_left_, kUsualPieces);
 }
 
-Pieces Schedule::take(Lane& lane, const Sizes& sizes) {
+Pieces Schedule::admitted(const Lane& lane, const Sizes& sizes) const {
   const Pieces& run = lane.job->pieces()[lane.run];
   // Half a share, so that who is a little slower than the others has still less to do.
   const std::uint64_t share = base::divide_up(pieces_left_, 2 * sizes.connections);
   std::uint64_t pieces = std::clamp(share, sizes.least, sizes.most);
   if (lane.job->in_order()) {
-    pieces = std::min(pieces, kUsualPieces);  // that much room there is in the window
+    // That much room there is in the window.
+    pieces = std::min({pieces, kUsualPieces, window_limit_bytes_ / hash::kPieceBytes});
   }
-  const Pieces taken{lane.piece, std::min(run.end, lane.piece + pieces)};
+  return lane.job->admitted({lane.piece, std::min(run.end, lane.piece + pieces)});
+}
+
+void Schedule::take(Lane& lane, Pieces taken) {
+  const Pieces& run = lane.job->pieces()[lane.run];
   pieces_left_ -= taken.end - taken.begin;
   lane.piece = taken.end;
   if (taken.end == run.end && ++lane.run < lane.job->pieces().size()) {
     lane.piece = lane.job->pieces()[lane.run].begin;
   }
-  return taken;
 }
 
 std::optional<Request> Schedule::pick(const Sizes& sizes) {
@@ -64,7 +77,7 @@ std::optional<Request> Schedule::pick(const Sizes& sizes) {
       continue;
     }
     if (lane.stream) {
-      if (lane.active > 0) {
+      if (lane.active > 0 || empty(lane.job->admitted({0, 1}))) {
         continue;
       }
       lane.stream_given = true;
@@ -72,23 +85,33 @@ std::optional<Request> Schedule::pick(const Sizes& sizes) {
       const std::uint64_t pieces = hash::piece_count(lane.job->file().size);
       return Request{lane.job, {0, pieces}, true};
     }
+    if (lane.job->in_order() && in_order != nullptr && lane.active >= in_order->active) {
+      continue;
+    }
+    const Pieces run = admitted(lane, sizes);
+    if (empty(run)) {
+      continue;  // of later files there may be some that are admitted already
+    }
     if (!lane.job->in_order()) {
       ++lane.active;
-      return Request{lane.job, take(lane, sizes), false};
+      take(lane, run);
+      return Request{lane.job, run, false};
     }
-    if (in_order == nullptr || lane.active < in_order->active) {
-      in_order = &lane;
-    }
+    in_order = &lane;
     if (in_order->active == 0) {
       break;
     }
   }
-  if (in_order == nullptr || window_bytes_ + Transfer::kRequestBytes > Transfer::kWindowBytes) {
+  if (in_order == nullptr) {
+    return std::nullopt;
+  }
+  const Pieces run = admitted(*in_order, sizes);
+  const std::uint64_t bytes = (run.end - run.begin) * hash::kPieceBytes;
+  if (window_bytes_ + bytes > window_limit_bytes_) {
     return std::nullopt;
   }
   ++in_order->active;
-  const Pieces run = take(*in_order, sizes);
-  const std::uint64_t bytes = (run.end - run.begin) * hash::kPieceBytes;
+  take(*in_order, run);
   in_order->window_bytes += bytes;
   window_bytes_ += bytes;
   return Request{in_order->job, run, false};
@@ -156,6 +179,11 @@ void Schedule::hashed(const FileJob& job) {
   const std::scoped_lock lock(mutex_);
   Lane& lane = lane_of(job);
   leave_window(lane, std::min(lane.window_bytes, hash::kPieceBytes));
+  changed_.notify_all();
+}
+
+void Schedule::room() {
+  const std::scoped_lock lock(mutex_);
   changed_.notify_all();
 }
 

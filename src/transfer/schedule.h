@@ -25,7 +25,8 @@ struct Request {
 
 // Which request comes next: files in order, pieces in order, so that the first tensor is out first;
 // among files that only a SHA-256 proves the one with the fewest bytes under way, and no more of
-// those than the window holds. Thread-safe.
+// those than the window holds. Nothing is requested that the sink has no memory for.
+// Thread-safe.
 class Schedule {
  public:
   // How large a request may be, in pieces. Towards the end of a run they get smaller, down to the
@@ -45,10 +46,12 @@ class Schedule {
   static constexpr std::uint64_t kUsualPieces = Transfer::kRequestBytes / hash::kPieceBytes;
   static constexpr std::uint64_t kMostPieces = 2 * kUsualPieces;
 
-  explicit Schedule(std::span<const std::unique_ptr<FileJob>> jobs);
+  // `window_bytes`: of files that only a SHA-256 proves.
+  Schedule(std::span<const std::unique_ptr<FileJob>> jobs, std::uint64_t window_bytes);
 
-  // The next request. Waits while the window is full, a stream waits for its file's other requests
-  // to end, or all is requested and not yet there; then `look_at` says when to return without one.
+  // The next request. Waits while the window or the sink is full, a stream waits for its file's
+  // other requests to end, or all is requested and not yet there; then `look_at` says when to
+  // return without one.
   base::Result<Next> next(const base::Call& call,
                           const Sizes& sizes,
                           const std::function<base::TimePoint()>& look_at);
@@ -65,6 +68,9 @@ class Schedule {
 
   // A piece of an in-order file has been hashed: its place in the window is free again.
   void hashed(const FileJob& job);
+
+  // The sink may have memory for more.
+  void room();
 
   // Requests of the usual size that are left, so that no thread is started for nothing.
   std::size_t requests_left() const;
@@ -84,11 +90,14 @@ class Schedule {
 
   void leave_window(Lane& lane, std::uint64_t bytes);
   static bool exhausted(const Lane& lane);
-  // Takes the next run of pieces off the lane.
-  Pieces take(Lane& lane, const Sizes& sizes);
+  // The next run of pieces of the lane that there is memory for; may be empty.
+  Pieces admitted(const Lane& lane, const Sizes& sizes) const;
+  // Takes that run off the lane.
+  void take(Lane& lane, Pieces taken);
   std::optional<Request> pick(const Sizes& sizes);
   bool all_done() const;
 
+  const std::uint64_t window_limit_bytes_;
   mutable std::mutex mutex_;
   std::condition_variable_any changed_;
   std::vector<Lane> lanes_;

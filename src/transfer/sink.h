@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <span>
 
 #include "base/call.h"
@@ -20,6 +21,23 @@ class Sink {
   Sink(const Sink&) = delete;
   Sink& operator=(const Sink&) = delete;
   virtual ~Sink() = default;
+
+  // The part of these pieces, from their front, that there is memory for: no more is requested now.
+  // Once there is, there is until they are published. Where whole files are proved at once, the
+  // answer is all or nothing.
+  virtual base::Range admit(const model::File& /*file*/, base::Range pieces) { return pieces; }
+
+  // Waits until there is memory for this piece, if it was not admitted: where an origin has no
+  // ranges, its one answer goes on whether or not there is. As the call says.
+  virtual base::Result<void> wait_for_room(const base::Call& /*call*/,
+                                           const model::File& /*file*/,
+                                           base::Range /*piece*/) {
+    return {};
+  }
+
+  // Whom to tell, from any thread, when there may be more memory than before; `{}`: nobody, from
+  // the return on.
+  virtual void tell_of_room(std::function<void()> /*tell*/) {}
 
   // The final place of this piece, exactly as long as it, or an empty span: the engine then
   // receives it in scratch memory and landed() copies out what is wanted. Must give the same

@@ -15,8 +15,10 @@
 #include "hash/hash_tree.h"
 #include "model/snapshot.h"
 #include "sources/source.h"
+#include "sync/budget.h"
 #include "sync/guarded.h"
 #include "transfer/first_seen.h"
+#include "transfer/known_trees.h"
 #include "transfer/local_proofs.h"
 #include "transfer/sink.h"
 
@@ -74,6 +76,9 @@ struct Report {
   // Empty after a success. With keep_going: one a file that failed.
   std::vector<FileFailure> failures;
   std::shared_ptr<const Explanation> explanation;  // always there
+  // Printable names of the files that were read for their hash tree first, and then again:
+  // RunOptions::memory was too small to keep them until the whole was proved.
+  std::vector<std::string> read_twice;
 };
 
 // What is wanted, of which Snapshot, from where. Borrows all three for the run.
@@ -91,6 +96,10 @@ struct RunOptions {
   bool keep_going = false;
   // Hashes every byte, also of files that this machine has hashed before.
   bool hash_always = false;
+  // What the run may hold beside the sink's memory, if that is bounded: connections and windows,
+  // at most half of it. The other half is the sink's, and a file for whose proof too much of that
+  // would have to wait is read twice. Outlives the run.
+  sync::Budget* memory = nullptr;
 };
 
 // The one engine: wanted ranges from a Source into a Sink, many at once, each piece hashed by the
@@ -99,9 +108,10 @@ struct RunOptions {
 //   full jitter and no sooner than Retry-After;
 // - a piece that fails its proof, or an answer that breaks the protocol, kProofTries times.
 // How files are proved: with pieces, each as it lands; with a root, in any order, once all have
-// come; with a SHA-256, in order inside a window of kWindowBytes; with nothing, by FirstSeen.
+// come; with a SHA-256, in order inside a window of kWindowBytes; with nothing, by FirstSeen. The
+// tree of a file that was proved as a whole is kept: the next time it is proved by its pieces.
 // How many connections it uses: pace.h. What lags behind is asked for a second time: hedge.h.
-// Thread-safe: concurrent runs share FirstSeen and nothing else.
+// Thread-safe: concurrent runs share FirstSeen and the trees, and nothing else.
 class Transfer {
  public:
   // What is fetched and proved at once, so what the smallest look costs.
@@ -113,13 +123,17 @@ class Transfer {
   static constexpr std::uint64_t kWindowBytes = 64 * 1024 * 1024;
   // A larger file is refused: a size from outside must not size anything of ours.
   static constexpr std::uint64_t kMaxFileBytes = 4ULL * 1024 * 1024 * 1024 * 1024;
+  // What a connection holds of RunOptions::memory: a piece that it receives, one that it asks for
+  // a second time, and what it reads into.
+  static constexpr std::uint64_t kConnectionBytes = 3 * 1024 * 1024;
 
   // `seed`: of the jitter. `local_proofs`: what files of this machine need not be hashed again;
-  // null if all must be. Both borrowed for its life.
+  // null if all must be. `trees`: kept beyond this process, or null. All borrowed for its life.
   explicit Transfer(FirstSeen& first_seen,
                     std::uint64_t seed = std::random_device{}(),
-                    LocalProofs* local_proofs = nullptr)
-      : first_seen_(first_seen), local_proofs_(local_proofs), seed_(seed) {}
+                    LocalProofs* local_proofs = nullptr,
+                    KnownTrees* trees = nullptr)
+      : first_seen_(first_seen), local_proofs_(local_proofs), trees_(trees), seed_(seed) {}
 
   // Returns when every want is published or the first error has stopped everything; nobody touches
   // the sink afterwards. Errors name the file, the range, the digests expected and found.
@@ -131,9 +145,12 @@ class Transfer {
 
   FirstSeen& first_seen() { return first_seen_; }
 
+  KnownTrees& trees() { return trees_; }
+
  private:
   FirstSeen& first_seen_;
   LocalProofs* const local_proofs_;
+  TreesInMemory trees_;
   std::atomic<std::uint64_t> seed_;
 };
 
