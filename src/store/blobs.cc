@@ -30,21 +30,22 @@ std::int64_t wall_ns(const base::Call& call) {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(since).count();
 }
 
-std::string check_of(std::string_view sha256, std::string_view root) {
+std::string check_of(std::string_view hex, std::string_view root) {
   constexpr std::size_t kDigits = 16;
-  const std::string pair = fmt::format("{} {}", sha256, root);
+  const std::string pair = fmt::format("{} {}", hex, root);
   return hash::hash_bytes(std::as_bytes(std::span(pair))).hex().substr(0, kDigits);
 }
 
-// What names the partial: the best digest there is, else who names the file and which revision.
-std::string id_of(const Blobs::Wanted& wanted) {
+constexpr std::string_view kSeenPrefix = "seen-";
+
+// Can a later fetch know that it is about the same bytes?
+bool is_identified(const model::File& file) {
+  return file.root || file.sha256 || file.validator != model::Validator();
+}
+
+// Who names the file, and which revision of it.
+std::string seen_hex(const Blobs::Wanted& wanted) {
   const model::File& file = wanted.file;
-  if (file.root) {
-    return file.root->hex();
-  }
-  if (file.sha256) {
-    return "sha256-" + file.sha256->hex();
-  }
   std::string text;
   for (const std::string_view part : {std::string_view(wanted.identity),
                                       std::string_view(file.path),
@@ -54,7 +55,16 @@ std::string id_of(const Blobs::Wanted& wanted) {
     text += '\0';
   }
   text += fmt::format("{}", file.size);
-  return "seen-" + hash::hash_bytes(std::as_bytes(std::span(text))).hex();
+  return hash::hash_bytes(std::as_bytes(std::span(text))).hex();
+}
+
+// What names the partial: the best digest there is.
+std::string id_of(const Blobs::Wanted& wanted) {
+  const model::File& file = wanted.file;
+  if (file.root) {
+    return file.root->hex();
+  }
+  return file.sha256 ? "sha256-" + file.sha256->hex() : std::string(kSeenPrefix) + seen_hex(wanted);
 }
 
 Error mismatch(const model::File& file,
@@ -94,7 +104,7 @@ Result<BlobFile> Blobs::open(const base::Call& call, const hash::Root& root) con
 }
 
 Result<BlobFile> Blobs::open(const base::Call& call, const hash::Sha256Digest& sha256) const {
-  return lease(call, TRY(root_named(sha256)));
+  return lease(call, TRY(root_noted("sha256", sha256.hex())));
 }
 
 Result<BlobFile> Blobs::lease(const base::Call& call, const hash::Root& root) const {
@@ -114,11 +124,22 @@ Result<BlobFile> Blobs::lease(const base::Call& call, const hash::Root& root) co
   return BlobFile(root, info.size, std::move(file));
 }
 
-Result<std::optional<BlobFile>> Blobs::find(const base::Call& call, const model::File& file) const {
-  if (!file.root && !file.sha256) {
-    return std::optional<BlobFile>();
+Result<BlobFile> Blobs::find_noted(const base::Call& call, const Wanted& wanted) const {
+  if (wanted.file.root) {
+    return open(call, *wanted.file.root);
   }
-  auto found = file.root ? open(call, *file.root) : open(call, *file.sha256);
+  if (wanted.file.sha256) {
+    return open(call, *wanted.file.sha256);
+  }
+  if (!is_identified(wanted.file)) {
+    return Error(Code::kNotFound, "nothing says which bytes these are");
+  }
+  return lease(call, TRY(root_noted("seen", seen_hex(wanted))));
+}
+
+Result<std::optional<BlobFile>> Blobs::find(const base::Call& call, const Wanted& wanted) const {
+  const model::File& file = wanted.file;
+  auto found = find_noted(call, wanted);
   if (!found.ok()) {
     return found.error().code() == Code::kNotFound ? Result<std::optional<BlobFile>>(std::nullopt)
                                                    : std::move(found).error();
@@ -136,19 +157,22 @@ Result<std::optional<BlobFile>> Blobs::find(const base::Call& call, const model:
 
 Result<Blobs::Begun> Blobs::begin(const base::Call& call, const Wanted& wanted) {
   TRY(home_.make_directory("partial"));
-  const Partial::Place place{
-      home_.path() + "/partial", id_of(wanted), wanted.caching, checkpoint_bytes_};
+  const Partial::Place place{.directory = home_.path() + "/partial",
+                             .id = id_of(wanted),
+                             .caching = wanted.caching,
+                             .checkpoint_bytes = checkpoint_bytes_,
+                             .resumable = is_identified(wanted.file)};
   const auto admit = [&](std::uint64_t bytes, const Partial::Take& take) {
     return space_.admit(call, bytes, take);
   };
   for (;;) {
-    if (auto blob = TRY(find(call, wanted.file))) {
+    if (auto blob = TRY(find(call, wanted))) {
       return Begun{std::move(blob), nullptr};
     }
     auto partial = TRY(Partial::try_open(home_.files(), place, wanted.file, admit));
     if (partial != nullptr) {
       // It may have been finished between the two looks; what was begun then is not needed.
-      if (auto blob = TRY(find(call, wanted.file))) {
+      if (auto blob = TRY(find(call, wanted))) {
         partial->discard();
         return Begun{std::move(blob), nullptr};
       }
@@ -170,6 +194,7 @@ Result<std::vector<BlobFile>> Blobs::commit(const base::Call& call,
   }
   TRY(sync(finished));
   for (const Finished& one : finished) {
+    TRY(note_names(one));
     TRY(publish(one));
   }
   TRY(sync_names(finished));
@@ -246,10 +271,18 @@ Result<void> Blobs::sync_names(std::span<const Finished> finished) const {
       TRY(home_.files().sync_directory(directory));
     }
   }
-  for (const Finished& one : finished) {
-    if (one.writer->sha256()) {
-      TRY(note_sha256(*one.writer->sha256(), one.root));
-    }
+  return {};
+}
+
+// Before the blob has its name: a blob that is known by no other name would not be found again
+// after a kill between the two. What is noted is true with and without the blob.
+Result<void> Blobs::note_names(const Finished& finished) const {
+  if (finished.writer->sha256()) {
+    TRY(note_root("sha256", finished.writer->sha256()->hex(), finished.root));
+  }
+  Partial& partial = finished.writer->partial();
+  if (partial.id().starts_with(kSeenPrefix) && is_identified(partial.file())) {
+    TRY(note_root("seen", partial.id().substr(kSeenPrefix.size()), finished.root));
   }
   return {};
 }
@@ -296,32 +329,35 @@ Result<std::optional<std::vector<hash::ChainingValue>>> Blobs::tree(const hash::
   return hash::merge_pieces(values) == root ? std::optional(std::move(values)) : std::nullopt;
 }
 
-Result<hash::Root> Blobs::root_named(const hash::Sha256Digest& sha256) const {
+Result<hash::Root> Blobs::root_noted(const std::string& kind, const std::string& hex) const {
   constexpr std::uint64_t kMaxLineBytes = 256;
   constexpr std::size_t kHexDigits = 64;
-  const std::string path = home_.sha256(sha256);
+  const std::string path = home_.in(shard_directory(kind, hex), hex);
   const auto bytes = TRY(io::read_file(home_.files(), path, kMaxLineBytes));
   const std::string text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-  const std::string hex = text.substr(0, kHexDigits);
-  const auto root = hash::Root::from_hex(hex);
-  if (!root || text != fmt::format("{} {}\n", hex, check_of(sha256.hex(), hex))) {
-    return Error(Code::kNotFound, "what says which blob has this SHA-256 is damaged").in_file(path);
+  const std::string root_hex = text.substr(0, kHexDigits);
+  const auto root = hash::Root::from_hex(root_hex);
+  if (!root || text != fmt::format("{} {}\n", root_hex, check_of(hex, root_hex))) {
+    return Error(Code::kNotFound, "what says which blob this is is damaged").in_file(path);
   }
   return *root;
 }
 
-Result<void> Blobs::note_sha256(const hash::Sha256Digest& sha256, const hash::Root& root) const {
-  TRY(home_.make_directory(shard_directory("sha256", sha256.hex())));
-  const std::string text = fmt::format("{} {}\n", root.hex(), check_of(sha256.hex(), root.hex()));
+Result<void> Blobs::note_root(const std::string& kind,
+                              const std::string& hex,
+                              const hash::Root& root) const {
+  const std::string directory = shard_directory(kind, hex);
+  TRY(home_.make_directory(directory));
+  const std::string text = fmt::format("{} {}\n", root.hex(), check_of(hex, root.hex()));
   return io::write_file_atomically(
-      home_.files(), home_.sha256(sha256), std::as_bytes(std::span(text)));
+      home_.files(), home_.in(directory, hex), std::as_bytes(std::span(text)));
 }
 
 Result<hash::Sha256Digest> Blobs::compute_sha256(const base::Call& call, const BlobFile& blob) {
   const auto sha256 = TRY(sha256_of(call, blob.size(), [&](std::uint64_t at, auto into) {
     return read_exactly(blob.file(), at, into);
   }));
-  TRY(note_sha256(sha256, blob.root()));
+  TRY(note_root("sha256", sha256.hex(), blob.root()));
   return sha256;
 }
 

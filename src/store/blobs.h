@@ -55,8 +55,8 @@ class Blobs {
 
   struct Wanted {
     const model::File& file;
-    // Who names the file: with its validator it identifies what no digest does. See
-    // Source::identity.
+    // Who names the file: with its validator it identifies what no digest does (see
+    // Source::identity). A file with neither digest nor validator is always fetched anew.
     std::string identity;
     // kKeep where somebody reads it at once.
     io::Caching caching = io::Caching::kBypass;
@@ -93,7 +93,8 @@ class Blobs {
     hash::Root root;
   };
 
-  base::Result<std::optional<BlobFile>> find(const base::Call& call, const model::File& file) const;
+  base::Result<std::optional<BlobFile>> find(const base::Call& call, const Wanted& wanted) const;
+  base::Result<BlobFile> find_noted(const base::Call& call, const Wanted& wanted) const;
   base::Result<BlobFile> lease(const base::Call& call, const hash::Root& root) const;
   base::Result<hash::Root> check(const base::Call& call, BlobWriter& writer) const;
   base::Result<void> sync(std::span<const Finished> finished) const;
@@ -101,8 +102,11 @@ class Blobs {
   base::Result<void> sync_names(std::span<const Finished> finished) const;
   base::Result<void> write_tree(const hash::Root& root,
                                 std::span<const hash::ChainingValue> values) const;
-  base::Result<hash::Root> root_named(const hash::Sha256Digest& sha256) const;
-  base::Result<void> note_sha256(const hash::Sha256Digest& sha256, const hash::Root& root) const;
+  base::Result<hash::Root> root_noted(const std::string& kind, const std::string& hex) const;
+  base::Result<void> note_root(const std::string& kind,
+                               const std::string& hex,
+                               const hash::Root& root) const;
+  base::Result<void> note_names(const Finished& finished) const;
 
   Home& home_;
   Space& space_;

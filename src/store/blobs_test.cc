@@ -170,6 +170,26 @@ TEST_F(BlobsTest, AFileWithoutAnyDigestIsNamedByWhatCame) {
   const auto blob = fetch(world_.call, *store_.blobs, file, bytes_);
   ASSERT_TRUE(blob.ok());
   EXPECT_EQ(blob->root(), *file_.root);
+  EXPECT_TRUE(begin(file).writer != nullptr) << "another origin's";
+  const auto again = store_.blobs->begin(world_.call, {.file = file, .identity = "test:weights"});
+  EXPECT_TRUE(again->blob.has_value());
+  file.validator.etag = "\"2\"";
+  const auto newer = store_.blobs->begin(world_.call, {.file = file, .identity = "test:weights"});
+  EXPECT_FALSE(newer->blob.has_value());
+}
+
+TEST_F(BlobsTest, WhatNothingIdentifiesIsFetchedAnewFromItsFirstPiece) {
+  model::File file;
+  file.path = "weights";
+  file.size = bytes_.size();
+  const auto values = values_of(bytes_);
+  ASSERT_TRUE(
+      begin(file).writer->partial().write(0, std::span(bytes_).first(kMiB), {&values[0], 1}).ok());
+  auto begun = begin(file);
+  EXPECT_EQ(begun.writer->partial().missing(), (std::vector<base::Range>{{0, bytes_.size()}}));
+  ASSERT_TRUE(fill(*begun.writer, bytes_).ok());
+  ASSERT_TRUE(commit(std::move(begun.writer)).ok());
+  EXPECT_FALSE(begin(file).blob.has_value());
 }
 
 TEST_F(BlobsTest, SmallEmptyAndUnalignedFilesAreBlobsToo) {

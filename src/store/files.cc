@@ -40,7 +40,7 @@ Result<void> each_file(io::FileSystem& files,
     const std::string path = directory + "/" + entry.name;
     if (entry.kind == io::Kind::kDirectory) {
       TRY(each_file(files, path, visit));
-    } else if (entry.kind == io::Kind::kFile) {
+    } else if (entry.kind == io::Kind::kFile && !entry.name.starts_with(io::kTemporaryPrefix)) {
       const auto info = files.info(path);
       if (info.ok()) {
         TRY(visit(path, *info));

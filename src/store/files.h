@@ -29,7 +29,7 @@ using VisitFile =
     std::function<base::Result<void>(const std::string& path, const io::FileInfo& info)>;
 
 // Calls `visit` for every file below `directory`, however deep; a missing directory has none, and
-// what vanishes meanwhile is passed over. Links are not followed.
+// what vanishes meanwhile is passed over, as are temporary files. Links are not followed.
 base::Result<void> each_file(io::FileSystem& files,
                              const std::string& directory,
                              const VisitFile& visit);

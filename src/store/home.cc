@@ -16,8 +16,6 @@ using base::Result;
 
 constexpr std::string_view kFormatPrefix = "weighbridge store ";
 constexpr std::uint64_t kMaxFormatBytes = 256;
-// What write_file_atomically() leaves behind when it is killed.
-constexpr std::string_view kTemporaryPrefix = ".weighbridge-tmp-";
 
 std::string_view parent_of(std::string_view path) {
   const std::size_t slash = path.rfind('/');
@@ -82,7 +80,7 @@ Result<void> check_version(std::string_view text, const std::string& path) {
 // A directory without a version may be made a store only if nothing else is in it.
 Result<void> begin_store(io::FileSystem& files, const std::string& path) {
   for (const io::DirectoryEntry& entry : TRY(files.list(path))) {
-    if (!entry.name.starts_with(kTemporaryPrefix)) {
+    if (!entry.name.starts_with(io::kTemporaryPrefix)) {
       return Error(Code::kInvalid,
                    fmt::format("{} is no store, and is not empty: it holds '{}'",
                                path,

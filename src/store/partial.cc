@@ -108,7 +108,7 @@ Result<bool> Partial::is_mine() const {
 }
 
 Result<void> Partial::resume_or_begin(const Admit& admit) {
-  if (TRY(data_->info()).size == file_.size && has_journal()) {
+  if (TRY(data_->info()).size == file_.size && has_journal() && place_.resumable) {
     const auto journal = TRY(read_journal());
     if (journal) {
       return resume(*journal);

@@ -32,6 +32,7 @@ class Partial {
     std::string id;         // <id>.data and <id>.journal in it
     io::Caching caching = io::Caching::kBypass;
     std::uint64_t checkpoint_bytes = kCheckpointBytes;
+    bool resumable = true;  // false: what is there may be of another revision, and is dropped
   };
 
   // Takes space: calls `take`, which reserves it, once so many bytes may be.
@@ -50,6 +51,8 @@ class Partial {
   Partial& operator=(const Partial&) = delete;
 
   const model::File& file() const { return file_; }
+
+  const std::string& id() const { return place_.id; }
 
   bool has(std::uint64_t piece) const;
   // What is missing, as ranges of whole pieces, in order.
