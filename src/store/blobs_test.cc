@@ -1,5 +1,8 @@
 #include "store/blobs.h"
 
+#include <algorithm>
+#include <cstdlib>
+#include <memory>
 #include <thread>
 
 #include <gmock/gmock.h>
@@ -243,6 +246,26 @@ TEST_F(BlobsTest, ABlobOfAnotherSizeThanNamedIsCorrupt) {
   ++file.size;
   EXPECT_EQ(store_.blobs->begin(world_.call, {.file = file, .identity = ""}).error().code(),
             Code::kCorrupt);
+}
+
+TEST_F(BlobsTest, AlignedMemoryGoesPastThePageCacheAndOtherMemoryToo) {
+  const auto store = testing::open_store(*world_.real, world_.home).value();
+  const Bytes bytes = bytes_of(6, 9 * kMiB + 4099);
+  const auto values = values_of(bytes);
+  const std::unique_ptr<std::byte[], void (*)(void*)> memory(
+      static_cast<std::byte*>(std::aligned_alloc(io::kDirectBytes, 10 * kMiB)), std::free);
+  std::ranges::copy(bytes, memory.get());
+  const std::span aligned(memory.get(), bytes.size());
+  const model::File file = sealed("large", bytes);
+  auto begun = store.blobs->begin(world_.call, {.file = file, .identity = ""}).value();
+  Partial& partial = begun.writer->partial();
+  ASSERT_TRUE(partial.write(0, aligned.first(4 * kMiB), std::span(values).first(4)).ok());
+  ASSERT_TRUE(partial.write(8, aligned.subspan(8 * kMiB), std::span(values).subspan(8)).ok());
+  ASSERT_TRUE(partial.write(4, std::span(bytes).subspan(4 * kMiB, 4 * kMiB), {&values[4], 4}).ok());
+  std::vector<std::unique_ptr<BlobWriter>> writers;
+  writers.push_back(std::move(begun.writer));
+  const auto blobs = store.blobs->commit(world_.call, std::move(writers)).value();
+  EXPECT_EQ(contents_of(blobs.front()), bytes);
 }
 
 // Two processes, as two stores that share nothing but the disk.

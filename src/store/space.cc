@@ -188,17 +188,44 @@ Result<bool> Space::evict_one(const Candidate& blob, const Names& names, bool dr
   if (dry_run) {
     return true;
   }
-  if (const auto known = names.find(blob.inode); known != names.end()) {
-    for (const std::string& name : known->second) {
-      if (const auto snapshot = snapshot_of(home_, name)) {
-        TRY(remove_if_there(home_.files(), list_path(home_, *snapshot)));
-      }
-      TRY(remove_if_there(home_.files(), name));
-    }
-  }
+  TRY(remove_names(blob, names));
   TRY(home_.files().remove(path));
   TRY(remove_if_there(home_.files(), home_.tree(blob.root)));
   return true;
+}
+
+// A snapshot that loses a file is none any more: its list goes first.
+Result<void> Space::remove_names(const Candidate& blob, const Names& names) {
+  const auto known = names.find(blob.inode);
+  if (known == names.end()) {
+    return {};
+  }
+  for (const std::string& name : known->second) {
+    if (const auto snapshot = snapshot_of(home_, name)) {
+      TRY(remove_if_there(home_.files(), list_path(home_, *snapshot)));
+    }
+    TRY(remove_if_there(home_.files(), name));
+  }
+  return {};
+}
+
+Result<void> Space::quarantine(const base::Call& call, const hash::Root& root) {
+  const auto lock = TRY(home_.open_lock_file());
+  TRY(wait_for_lock(call, *lock, io::Lock::kExclusive));
+  TRY(home_.make_directory("quarantine"));
+  const std::string path = home_.blob(root);
+  const io::FileInfo info = TRY(home_.files().info(path));
+  TRY(remove_names({root, info.inode, info.disk_bytes, info.links, info.atime_ns}, TRY(names())));
+  TRY(home_.files().rename(path, home_.in("quarantine", root.hex())));
+  return home_.files().sync_directory(path.substr(0, path.rfind('/')));
+}
+
+Result<std::vector<hash::Root>> Space::all() const {
+  std::vector<hash::Root> roots;
+  for (const Candidate& blob : TRY(candidates())) {
+    roots.push_back(blob.root);
+  }
+  return roots;
 }
 
 Result<Evicted> Space::remove(const base::Call& call, const hash::Root& root) {

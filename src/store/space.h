@@ -63,6 +63,13 @@ class Space {
   // kNotFound if it is not there.
   base::Result<Evicted> remove(const base::Call& call, const hash::Root& root);
 
+  // Moves a blob that is not what it was to quarantine/, leased or not, and takes its other names
+  // inside home away. kNotFound if it is not there.
+  base::Result<void> quarantine(const base::Call& call, const hash::Root& root);
+
+  // Every blob, the least recently used first.
+  base::Result<std::vector<hash::Root>> all() const;
+
   // What is taken below blobs/ and partial/.
   base::Result<std::uint64_t> used_bytes() const;
 
@@ -84,6 +91,7 @@ class Space {
   base::Result<Evicted> evict(const base::Call& call, const GcOptions& options);
   // False if it is leased.
   base::Result<bool> evict_one(const Candidate& blob, const Names& names, bool dry_run);
+  base::Result<void> remove_names(const Candidate& blob, const Names& names);
   static Evicted::Blob describe(const Candidate& blob, const Names& names);
   base::Result<std::uint64_t> sweep_partials(const base::Call& call);
   base::Result<std::uint64_t> sweep_snapshots();
