@@ -185,8 +185,9 @@ Result<Blobs::Begun> Blobs::begin(const base::Call& call, const Wanted& wanted) 
 
 Result<std::vector<BlobFile>> Blobs::commit(const base::Call& call,
                                             std::vector<std::unique_ptr<BlobWriter>> writers) {
+  const auto owned = std::move(writers);  // their locks end with this call
   std::vector<Finished> finished;
-  for (const auto& writer : writers) {
+  for (const auto& writer : owned) {
     finished.push_back({writer.get(), TRY(check(call, *writer))});
   }
   for (const Finished& one : finished) {
