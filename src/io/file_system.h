@@ -5,6 +5,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/range.h"
@@ -136,6 +137,9 @@ class FileSystem {
 };
 
 std::unique_ptr<FileSystem> real_file_system();
+
+// How the names of temporary files begin.
+inline constexpr std::string_view kTemporaryPrefix = ".weighbridge-tmp-";
 
 // Writes `bytes` to `path` so that after a crash it holds either what it held before or all of
 // them: unique temporary file `.weighbridge-tmp-*` beside it, sync, rename, sync of the directory.

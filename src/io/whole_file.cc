@@ -37,7 +37,7 @@ std::string temporary_name(const std::string& path) {
   static std::atomic<std::uint64_t> counter = 0;
   const PathParts parts = parts_of(path);
   return fmt::format(
-      "{}.weighbridge-tmp-{}-{}-{}", parts.directory, parts.name, ::getpid(), counter++);
+      "{}{}{}-{}-{}", parts.directory, kTemporaryPrefix, parts.name, ::getpid(), counter++);
 }
 
 struct Temporary {

@@ -1,0 +1,282 @@
+#include "store/space.h"
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/text.h"
+#include "base/units.h"
+#include "store/files.h"
+#include "store/refs.h"
+#include "store/snapshots.h"
+
+namespace weighbridge::store {
+namespace {
+
+using base::Code;
+using base::Error;
+using base::Result;
+
+// The disk counts in blocks, and a directory and a journal come with each file.
+constexpr std::uint64_t kSpareBytes = 64 * base::kKiB;
+// A partial that nobody went on with for so long is nobody's.
+constexpr std::chrono::hours kStalePartial{24 * 7};
+
+// The parts of the home that hold further names of blobs.
+constexpr std::array<std::string_view, 3> kLinkDirectories = {"snapshots", "hub", "buckets"};
+
+// The snapshot that a path below <home>/snapshots belongs to.
+std::optional<hash::Root> snapshot_of(const Home& home, std::string_view path) {
+  const std::string prefix = home.path() + "/snapshots/";
+  if (!path.starts_with(prefix)) {
+    return std::nullopt;
+  }
+  path.remove_prefix(prefix.size());
+  return hash::Root::from_hex(path.substr(0, path.find('/')));
+}
+
+}  // namespace
+
+Result<std::uint64_t> Space::used_bytes() const {
+  std::uint64_t used = 0;
+  for (const std::string_view directory : {"blobs", "partial"}) {
+    TRY(each_file(home_.files(),
+                  fmt::format("{}/{}", home_.path(), directory),
+                  [&](const std::string&, const io::FileInfo& info) -> Result<void> {
+                    used += info.disk_bytes;
+                    return {};
+                  }));
+  }
+  return used;
+}
+
+// How much must come free before so many bytes may be taken.
+Result<std::uint64_t> Space::lacking(std::uint64_t bytes) {
+  const std::uint64_t free = TRY(home_.files().volume(home_.path())).free_bytes;
+  const std::uint64_t wanted =
+      base::checked_add(bytes, limits_.floor_bytes).value_or(~std::uint64_t{0});
+  std::uint64_t lacking = wanted > free ? wanted - free : 0;
+  if (limits_.quota_bytes) {
+    const std::uint64_t used = TRY(used_bytes());
+    const std::uint64_t total = base::checked_add(bytes, used).value_or(~std::uint64_t{0});
+    lacking = std::max(lacking, total > *limits_.quota_bytes ? total - *limits_.quota_bytes : 0);
+  }
+  return lacking;
+}
+
+Result<void> Space::admit(const base::Call& call,
+                          std::uint64_t bytes,
+                          const std::function<Result<void>()>& take) {
+  const auto lock = TRY(home_.open_lock_file());
+  TRY(wait_for_lock(call, *lock, io::Lock::kExclusive));
+  const std::uint64_t lacks = TRY(lacking(base::checked_add(bytes, kSpareBytes).value_or(bytes)));
+  if (lacks > 0) {
+    const Evicted possible = TRY(evict(call, {.dry_run = true, .wanted_bytes = lacks}));
+    if (possible.freed_bytes < lacks) {
+      return Error(Code::kExhausted,
+                   fmt::format("no room for {}: {} too little, and no more than {} could come free",
+                               base::format_bytes(bytes),
+                               base::format_bytes(lacks),
+                               base::format_bytes(possible.freed_bytes)))
+          .in_file(home_.path())
+          .with_hint(
+              "unpin or remove models, raise the quota, or set WEIGHBRIDGE_HOME to a larger "
+              "disk");
+    }
+    TRY(evict(call, {.dry_run = false, .wanted_bytes = lacks}));
+  }
+  return take();
+}
+
+Result<Evicted> Space::gc(const base::Call& call, const GcOptions& options) {
+  const auto lock = TRY(home_.open_lock_file());
+  TRY(wait_for_lock(call, *lock, io::Lock::kExclusive));
+  Evicted evicted = TRY(evict(call, options));
+  if (!options.dry_run) {
+    evicted.leftovers = TRY(sweep_partials(call)) + TRY(sweep_snapshots());
+  }
+  return evicted;
+}
+
+Result<std::vector<Space::Candidate>> Space::candidates() const {
+  std::vector<Candidate> found;
+  TRY(each_file(
+      home_.files(),
+      home_.path() + "/blobs",
+      [&](const std::string& path, const io::FileInfo& info) -> Result<void> {
+        const auto root = hash::Root::from_hex(path.substr(path.rfind('/') + 1));
+        if (root) {
+          found.push_back({*root, info.inode, info.disk_bytes, info.links, info.atime_ns});
+        }
+        return {};
+      }));
+  std::ranges::sort(found, [](const Candidate& a, const Candidate& b) {
+    return std::pair(a.used_ns, a.root) < std::pair(b.used_ns, b.root);
+  });
+  return found;
+}
+
+Result<std::set<hash::Root>> Space::pinned() const {
+  std::set<hash::Root> roots;
+  for (const hash::Root& content_id : TRY(pinned_snapshots(home_))) {
+    const auto files = read_list(home_, content_id);
+    if (!files.ok()) {
+      continue;  // pinned, and not pulled yet
+    }
+    for (const SnapshotFile& file : *files) {
+      roots.insert(file.root);
+    }
+  }
+  return roots;
+}
+
+Result<Space::Names> Space::names() const {
+  Names names;
+  for (const std::string_view directory : kLinkDirectories) {
+    TRY(each_file(home_.files(),
+                  fmt::format("{}/{}", home_.path(), directory),
+                  [&](const std::string& path, const io::FileInfo& info) -> Result<void> {
+                    if (info.links > 1) {
+                      names[info.inode].push_back(path);
+                    }
+                    return {};
+                  }));
+  }
+  return names;
+}
+
+Result<Evicted> Space::evict(const base::Call& call, const GcOptions& options) {
+  const Names names = TRY(this->names());
+  const std::set<hash::Root> pinned = TRY(this->pinned());
+  Evicted evicted;
+  for (const Candidate& blob : TRY(candidates())) {
+    if (options.wanted_bytes && evicted.freed_bytes >= *options.wanted_bytes) {
+      break;
+    }
+    TRY(call.check());
+    const Evicted::Blob gone = describe(blob, names);
+    const bool would_help = !options.wanted_bytes || gone.foreign_links == 0;
+    if (!would_help || pinned.contains(blob.root) ||
+        !TRY(evict_one(blob, names, options.dry_run))) {
+      ++evicted.passed_by;
+      continue;
+    }
+    evicted.freed_bytes += gone.foreign_links == 0 ? gone.bytes : 0;
+    evicted.blobs.push_back(gone);
+  }
+  return evicted;
+}
+
+Evicted::Blob Space::describe(const Candidate& blob, const Names& names) {
+  const auto known = names.find(blob.inode);
+  const std::uint64_t inside = 1 + (known == names.end() ? 0 : known->second.size());
+  return {blob.root, blob.bytes, blob.links > inside ? blob.links - inside : 0};
+}
+
+Result<bool> Space::evict_one(const Candidate& blob, const Names& names, bool dry_run) {
+  const std::string path = home_.blob(blob.root);
+  const auto file = home_.files().open(path);
+  if (!file.ok()) {
+    return file.error().code() == Code::kNotFound ? Result<bool>(false) : file.error().copy();
+  }
+  if (!TRY((*file)->try_lock(io::Lock::kExclusive))) {
+    return false;
+  }
+  if (dry_run) {
+    return true;
+  }
+  TRY(remove_names(blob, names));
+  TRY(home_.files().remove(path));
+  TRY(remove_if_there(home_.files(), home_.tree(blob.root)));
+  return true;
+}
+
+// A snapshot that loses a file is none any more: its list goes first.
+Result<void> Space::remove_names(const Candidate& blob, const Names& names) {
+  const auto known = names.find(blob.inode);
+  if (known == names.end()) {
+    return {};
+  }
+  for (const std::string& name : known->second) {
+    if (const auto snapshot = snapshot_of(home_, name)) {
+      TRY(remove_if_there(home_.files(), list_path(home_, *snapshot)));
+    }
+    TRY(remove_if_there(home_.files(), name));
+  }
+  return {};
+}
+
+Result<void> Space::quarantine(const base::Call& call, const hash::Root& root) {
+  const auto lock = TRY(home_.open_lock_file());
+  TRY(wait_for_lock(call, *lock, io::Lock::kExclusive));
+  TRY(home_.make_directory("quarantine"));
+  const std::string path = home_.blob(root);
+  const io::FileInfo info = TRY(home_.files().info(path));
+  TRY(remove_names({root, info.inode, info.disk_bytes, info.links, info.atime_ns}, TRY(names())));
+  TRY(home_.files().rename(path, home_.in("quarantine", root.hex())));
+  return home_.files().sync_directory(path.substr(0, path.rfind('/')));
+}
+
+Result<std::vector<hash::Root>> Space::all() const {
+  std::vector<hash::Root> roots;
+  for (const Candidate& blob : TRY(candidates())) {
+    roots.push_back(blob.root);
+  }
+  return roots;
+}
+
+Result<Evicted> Space::remove(const base::Call& call, const hash::Root& root) {
+  const auto lock = TRY(home_.open_lock_file());
+  TRY(wait_for_lock(call, *lock, io::Lock::kExclusive));
+  const std::string path = home_.blob(root);
+  const io::FileInfo info = TRY(home_.files().info(path));
+  const Names names = TRY(this->names());
+  const Candidate blob{root, info.inode, info.disk_bytes, info.links, info.atime_ns};
+  if (!TRY(evict_one(blob, names, false))) {
+    return Error(Code::kBusy, "the blob is in use").in_file(path);
+  }
+  const Evicted::Blob gone = describe(blob, names);
+  return Evicted{{gone}, gone.foreign_links == 0 ? gone.bytes : 0, 0, 0};
+}
+
+// Partials that nobody is at and nobody went on with for long.
+Result<std::uint64_t> Space::sweep_partials(const base::Call& call) {
+  const auto now = call.clock().wall_now().time_since_epoch();
+  const std::int64_t oldest =
+      std::chrono::duration_cast<std::chrono::nanoseconds>(now - kStalePartial).count();
+  constexpr std::string_view kData = ".data";
+  std::uint64_t swept = 0;
+  const auto sweep = [&](const std::string& path, const io::FileInfo& info) -> Result<void> {
+    const auto file = home_.files().open(path);
+    const bool is_data = path.ends_with(kData);
+    if (!is_data || info.mtime_ns >= oldest || !file.ok() ||
+        !TRY((*file)->try_lock(io::Lock::kExclusive))) {
+      return {};
+    }
+    ++swept;
+    TRY(remove_if_there(home_.files(), path.substr(0, path.size() - kData.size()) + ".journal"));
+    return home_.files().remove(path);
+  };
+  TRY(each_file(home_.files(), home_.path() + "/partial", sweep));
+  return swept;
+}
+
+// Snapshot directories without a list: whoever made them is dead, as the lock is ours.
+Result<std::uint64_t> Space::sweep_snapshots() {
+  std::uint64_t swept = 0;
+  const std::string directory = home_.path() + "/snapshots";
+  for (const io::DirectoryEntry& entry : TRY(list_if_there(home_.files(), directory))) {
+    const auto content_id = hash::Root::from_hex(entry.name);
+    const bool is_directory = entry.kind == io::Kind::kDirectory && content_id;
+    if (is_directory && !home_.files().info(list_path(home_, *content_id)).ok()) {
+      TRY(remove_tree(home_.files(), home_.in("snapshots", entry.name)));
+      ++swept;
+    }
+  }
+  return swept;
+}
+
+}  // namespace weighbridge::store

@@ -1,0 +1,103 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/call.h"
+#include "base/result.h"
+#include "hash/digest.h"
+#include "io/file_system.h"
+#include "store/home.h"
+
+namespace weighbridge::store {
+
+// How much of the disk the store may have.
+struct SpaceLimits {
+  std::optional<std::uint64_t> quota_bytes;  // of everything below blobs/ and partial/
+  std::uint64_t floor_bytes = 0;             // free space that is left to others
+};
+
+// What gc did, or would do.
+struct Evicted {
+  struct Blob {
+    hash::Root root;
+    std::uint64_t bytes = 0;  // on the disk
+    // Names outside <home> that keep those bytes on the disk.
+    std::uint64_t foreign_links = 0;
+  };
+
+  std::vector<Blob> blobs;        // in the order in which they go
+  std::uint64_t freed_bytes = 0;  // of those without foreign links
+  std::uint64_t passed_by = 0;    // leased or pinned
+  std::uint64_t leftovers = 0;    // unfinished partials, snapshots and temporary files removed
+};
+
+struct GcOptions {
+  bool dry_run = false;
+  // Until so much has come free; everything that may go, if absent.
+  std::optional<std::uint64_t> wanted_bytes;
+};
+
+// Gives out the disk: admits newcomers, and evicts least recently used blobs for them that nobody
+// leases and no pin protects. Thread-safe, and safe for several processes on one home.
+class Space {
+ public:
+  // Borrows `home` for its life.
+  Space(Home& home, SpaceLimits limits) : home_(home), limits_(limits) {}
+
+  // Admits `bytes` and calls `take`, which reserves them; nobody else is admitted meanwhile.
+  // Evicts first if need be. kExhausted, and nothing evicted in vain, if that cannot make room.
+  base::Result<void> admit(const base::Call& call,
+                           std::uint64_t bytes,
+                           const std::function<base::Result<void>()>& take);
+
+  // Evicts, and takes away what kills left behind: partials and snapshots that nobody is at.
+  base::Result<Evicted> gc(const base::Call& call, const GcOptions& options);
+
+  // Takes one blob away with all its names inside home, pinned or not: `rm`. kBusy if it is leased,
+  // kNotFound if it is not there.
+  base::Result<Evicted> remove(const base::Call& call, const hash::Root& root);
+
+  // Moves a blob that is not what it was to quarantine/, leased or not, and takes its other names
+  // inside home away. kNotFound if it is not there.
+  base::Result<void> quarantine(const base::Call& call, const hash::Root& root);
+
+  // Every blob, the least recently used first.
+  base::Result<std::vector<hash::Root>> all() const;
+
+  // What is taken below blobs/ and partial/.
+  base::Result<std::uint64_t> used_bytes() const;
+
+ private:
+  struct Candidate {
+    hash::Root root;
+    std::uint64_t inode = 0;
+    std::uint64_t bytes = 0;
+    std::uint64_t links = 0;
+    std::int64_t used_ns = 0;
+  };
+
+  using Names = std::map<std::uint64_t, std::vector<std::string>>;  // inode to paths inside home
+
+  base::Result<std::uint64_t> lacking(std::uint64_t bytes);
+  base::Result<std::vector<Candidate>> candidates() const;
+  base::Result<std::set<hash::Root>> pinned() const;
+  base::Result<Names> names() const;
+  base::Result<Evicted> evict(const base::Call& call, const GcOptions& options);
+  // False if it is leased.
+  base::Result<bool> evict_one(const Candidate& blob, const Names& names, bool dry_run);
+  base::Result<void> remove_names(const Candidate& blob, const Names& names);
+  static Evicted::Blob describe(const Candidate& blob, const Names& names);
+  base::Result<std::uint64_t> sweep_partials(const base::Call& call);
+  base::Result<std::uint64_t> sweep_snapshots();
+
+  Home& home_;
+  const SpaceLimits limits_;
+};
+
+}  // namespace weighbridge::store
