@@ -1,12 +1,10 @@
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "base/json.h"
 #include "base/json_writer.h"
@@ -24,12 +22,13 @@ struct Capabilities {
 
   // Uploads.
   bool patch = true;                  // takes a blob in PATCHes, its digest known only at the PUT
-  bool patch_costs_more = false;      // reads the blob again, or copies it, for the final PUT
-  bool resumes_after_break = false;   // says where an upload stands after a PATCH was cut off
+  bool patch_costs_more = false;      // it reads the blob again, or takes it in very small parts
+  bool put_whole = true;              // takes a blob in the body of the PUT
+  bool resumes_after_break = false;   // keeps what had arrived of a PATCH that was cut off
   std::uint64_t min_chunk_bytes = 0;  // of each PATCH but the last
-  std::uint64_t max_chunk_bytes = 256 * base::kMiB;  // of a PATCH
-  std::optional<std::uint64_t> max_body_bytes;       // of any request, a PUT included
-  std::optional<std::chrono::seconds> max_upload_time;
+  std::optional<std::uint64_t> max_chunk_bytes;  // of a PATCH
+  std::optional<std::uint64_t> max_body_bytes;   // of any request
+  std::optional<std::uint64_t> max_upload_seconds;
 
   // Content.
   std::optional<std::uint64_t> max_layer_bytes;
@@ -41,20 +40,22 @@ struct Capabilities {
   friend bool operator==(const Capabilities&, const Capabilities&) = default;
 };
 
-// How a blob of `size` bytes is to be sent. A value.
+// A PATCH is no longer than this where a break costs no more than the PATCH it was in.
+inline constexpr std::uint64_t kResumeChunkBytes = 256 * base::kMiB;
+
+// How a blob is to be sent. A value.
 struct UploadPlan {
   enum class Way : std::uint8_t {
-    kPatch,       // chunks of `chunk_bytes`, the digest at the end
-    kMonolithic,  // one PUT, the digest first
-    kTooLarge,    // above the layer limit, or a body no request may carry: split the file
+    kPatch,       // in chunks, the digest at the end
+    kHashFirst,   // the digest is needed, or pays, before a byte is sent: plan again with it
+    kMonolithic,  // one PUT
+    kTooLarge,    // above the registry's limit for a layer: split the file
   };
   Way way = Way::kPatch;
   std::uint64_t chunk_bytes = 0;  // of kPatch; the last may be shorter
 };
 
-// The way for a blob whose digest is known already, or is not. Where the digest is known, PATCH is
-// chosen only if one PUT cannot do it, or `resumable` is wanted and the registry resumes.
-UploadPlan plan_upload(const Capabilities& capabilities, std::uint64_t size, bool digest_known);
+UploadPlan plan_upload(const Capabilities& known, std::uint64_t size, bool digest_known);
 
 // The rows we know, by `kind`.
 std::span<const Capabilities> known_capabilities();
