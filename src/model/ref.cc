@@ -164,6 +164,16 @@ bool begins_in_a_password(std::string_view rest) {
   return !is_plain_host(host) && after.find('@') != std::string_view::npos;
 }
 
+// "user:12/secret@host/" reads as a port and a path. Only where the client refuses it too: an '@'
+// after the port of a registry is a digest.
+bool port_may_be_password(std::string_view rest) {
+  const std::string_view host = authority_of(rest);
+  const std::string_view after = rest.substr(host.size());
+  return !host.starts_with('[') && host.find(':') != std::string_view::npos &&
+         host.find('@') == std::string_view::npos &&
+         after.substr(0, after.find_first_of("?#")).find('@') != std::string_view::npos;
+}
+
 // A URL with a typo, as `http:/me:secret@host/`, is a path; nobody means a password to be printed.
 std::string without_mistyped_user(std::string_view path) {
   const std::size_t colon = path.find(':');
@@ -289,7 +299,8 @@ std::string Ref::printable() const {
   if (const std::size_t at = authority_of(rest).rfind('@'); at != std::string_view::npos) {
     shown.remove_prefix(at + 1);
   }
-  if (begins_in_a_password(rest.substr(0, rest.find('#')))) {
+  if (begins_in_a_password(rest.substr(0, rest.find('#'))) ||
+      (scheme_ == Scheme::kHttp && port_may_be_password(rest))) {
     shown = "...";
   }
   return fmt::format("{}{}{}", std::string_view(text_).substr(0, colon + 3), shown, pin);

@@ -70,6 +70,7 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(Accepted{"http://user:pa/SECRET@h/", Scheme::kHttp, "", "http://..."},
                     Accepted{"http://user:pa?SECRET@h/", Scheme::kHttp, "", "http://..."},
                     Accepted{"http://user:pa/SEC@RET@h/a?b", Scheme::kHttp, "", "http://..."},
+                    Accepted{"http://user:12/SECRET@h/", Scheme::kHttp, "", "http://..."},
                     Accepted{"http://me@user:pa/SECRET@h/", Scheme::kHttp, "", "http://..."},
                     Accepted{"http://user:1a/SECRET@h/#sha256=" + hex(),
                              Scheme::kHttp,

@@ -1,7 +1,6 @@
 #include "net/answer.h"
 
 #include <algorithm>
-#include <cstring>
 #include <string>
 #include <utility>
 
@@ -20,6 +19,7 @@ using base::Result;
 constexpr std::size_t kHeaderBytesLimit = std::size_t{64} * 1024;
 constexpr std::size_t kHeaderLinesLimit = 256;
 constexpr std::uint64_t kDiscardedBytesLimit = std::uint64_t{64} * 1024;
+constexpr std::size_t kDiscardWindowBytes = std::size_t{16} * 1024;
 
 // The one value of a header that must not contradict itself.
 Result<std::string_view> single(const HttpHead& head, std::string_view name) {
@@ -78,15 +78,11 @@ Result<void> Answer::take_line(std::string_view line) {
   while (line.ends_with('\n') || line.ends_with('\r')) {
     line.remove_suffix(1);
   }
-  if (const auto status = parse_status_line(line)) {
-    head_ = {};
-    head_.status = *status;
-    return {};
+  if (!in_head_) {
+    return take_status(line);
   }
   if (line.empty()) {
-    // After an interim answer (100 Continue, 103 Early Hints) the real one follows.
-    head_complete_ = head_.status >= 200;
-    return head_complete_ ? judge() : Result<void>();
+    return end_of_head();
   }
   auto header = parse_header_line(line);
   if (!header) {
@@ -98,6 +94,75 @@ Result<void> Answer::take_line(std::string_view line) {
   return {};
 }
 
+Result<void> Answer::take_status(std::string_view line) {
+  const auto status = parse_status_line(line);
+  if (!status || !line.starts_with("HTTP/1.")) {
+    return Error(Code::kCorrupt, "the answer is no HTTP/1.1");
+  }
+  if (*status == 101) {
+    return Error(Code::kCorrupt, "the server switches to a protocol nobody asked for");
+  }
+  head_ = {};
+  head_.status = *status;
+  in_head_ = true;
+  keeps_alive_ = !line.starts_with("HTTP/1.0");
+  return {};
+}
+
+Result<void> Answer::end_of_head() {
+  in_head_ = false;
+  if (head_.status < 200) {
+    return {};  // an interim answer (100 Continue, 103 Early Hints): the real one follows
+  }
+  head_complete_ = true;
+  auto framed = frame();
+  auto judged = judge();
+  if (!judged.ok()) {
+    return judged;
+  }
+  if (!framed.ok() && !delivers_) {
+    framing_ = {};  // its status is all we wanted of it
+    keeps_alive_ = false;
+    return {};
+  }
+  return framed;
+}
+
+// How the body ends, and whether the connection lives on after it (RFC 9112, 6.3 and 9.3).
+Result<void> Answer::frame() {
+  bool asks_to_close = false;
+  bool asks_to_stay = false;
+  for (const HttpHeader& header : head_.headers) {
+    if (header.name == "connection") {
+      for (const std::string_view option : base::split(header.value, ',')) {
+        const std::string word = base::to_lower(base::trim(option));
+        asks_to_close = asks_to_close || word == "close";
+        asks_to_stay = asks_to_stay || word == "keep-alive";
+      }
+    }
+  }
+  const bool old = !keeps_alive_;  // HTTP/1.0
+  keeps_alive_ = !asks_to_close && (!old || asks_to_stay);
+  const bool bodiless = asked_.head_only || head_.status == 204 || head_.status == 304;
+  if (bodiless) {
+    return {};
+  }
+  const std::string transfer = base::to_lower(TRY(single(head_, "transfer-encoding")));
+  const auto length = TRY(content_length());
+  if (transfer == "chunked") {
+    framing_.kind = Framing::Kind::kChunked;
+    // Two framings, or one that the version does not have: whoever disagrees with us about the end
+    // of this body cannot make us take its rest for another answer.
+    keeps_alive_ = keeps_alive_ && !old && head_.header("content-length").empty();
+  } else if (transfer.empty() && length) {
+    framing_ = {Framing::Kind::kLength, *length};
+  } else {
+    framing_.kind = Framing::Kind::kUntilClose;
+    keeps_alive_ = false;
+  }
+  return {};
+}
+
 Result<void> Answer::judge() {
   head_.etag = head_.header("etag");
   head_.last_modified = head_.header("last-modified");
@@ -106,7 +171,14 @@ Result<void> Answer::judge() {
     if (const auto range = parse_content_range(head_.header("content-range"))) {
       head_.total_bytes = range->total;
     }
-    return judge_size();  // beyond its end: it may be shorter than it should be
+    TRY(judge_size());  // beyond its end: it may be shorter than it should be
+  }
+  if (asked_.any_status) {
+    delivers_ = true;
+    head_.total_bytes = asked_.head_only ? TRY(content_length()) : head_.total_bytes;
+    promised_ =
+        framing_.kind == Framing::Kind::kLength ? std::optional(framing_.length) : promised_;
+    return {};
   }
   if (head_.status != 200 && head_.status != 206) {
     return {};
@@ -145,10 +217,10 @@ Result<std::optional<std::uint64_t>> Answer::content_length() const {
 }
 
 Result<void> Answer::judge_partial(std::optional<std::uint64_t> length) {
-  if (!request_.range) {
+  if (!asked_.range) {
     return Error(Code::kCorrupt, "the answer is a part (206) of what was asked for as a whole");
   }
-  const base::Range asked = *request_.range;
+  const base::Range asked = *asked_.range;
   const std::string_view text = TRY(single(head_, "content-range"));
   const auto content = parse_content_range(text);
   const bool multipart =
@@ -157,7 +229,7 @@ Result<void> Answer::judge_partial(std::optional<std::uint64_t> length) {
     return wrong_range(multipart ? "multipart/byteranges" : text, asked);
   }
   // Without a total only the full range can be told from one cut short.
-  const auto total = content->total ? content->total : request_.expect.total_bytes;
+  const auto total = content->total ? content->total : asked_.expect.total_bytes;
   const std::uint64_t end = std::min(asked.end, total.value_or(asked.end));
   if (*content->range != base::Range{asked.begin, end}) {
     return wrong_range(text, asked);
@@ -174,18 +246,18 @@ Result<void> Answer::judge_partial(std::optional<std::uint64_t> length) {
 }
 
 Result<void> Answer::judge_whole(std::optional<std::uint64_t> length) {
-  if (request_.range && request_.range->begin > 0) {
+  if (asked_.range && asked_.range->begin > 0) {
     return Error(Code::kUnsupported, "the server does not serve ranges")
         .with_hint("Such a server is read as one stream, from the first byte on.");
   }
-  head_.ignored_range = request_.range.has_value();
+  head_.ignored_range = asked_.range.has_value();
   head_.total_bytes = length;
-  promised_ = length ? length : request_.expect.total_bytes;
+  promised_ = length ? length : asked_.expect.total_bytes;
   return {};
 }
 
 Result<void> Answer::judge_validators() const {
-  const HttpExpect& expect = request_.expect;
+  const HttpExpect& expect = asked_.expect;
   const bool by_etag = !expect.etag.empty() && !head_.etag.empty();
   if (by_etag && expect.etag != head_.etag) {
     return changed("ETag", expect.etag, head_.etag);
@@ -198,7 +270,7 @@ Result<void> Answer::judge_validators() const {
 }
 
 Result<void> Answer::judge_size() const {
-  const HttpExpect& expect = request_.expect;
+  const HttpExpect& expect = asked_.expect;
   if (!expect.total_bytes || !head_.total_bytes || *expect.total_bytes == *head_.total_bytes) {
     return {};
   }
@@ -211,44 +283,40 @@ Result<void> Answer::judge_size() const {
   return changed("size", std::to_string(*expect.total_bytes), std::to_string(*head_.total_bytes));
 }
 
-bool Answer::on_body(std::span<const std::byte> bytes) {
-  if (delivers_) {
-    return note(deliver(bytes)) && !enough_;
+std::span<std::byte> Answer::window() {
+  if (!delivers_) {
+    enough_ = received_ > kDiscardedBytesLimit;  // a new connection is cheaper than the rest
+    discarded_.resize(kDiscardWindowBytes);
+    return enough_ ? std::span<std::byte>() : std::span(discarded_);
   }
-  received_ += bytes.size();
-  enough_ = received_ > kDiscardedBytesLimit;  // a new connection is cheaper than the rest
-  return !enough_;
+  if (is_full()) {
+    note(Error(Code::kCorrupt,
+               fmt::format("the body is longer than the {} bytes announced", *promised_)));
+    return {};
+  }
+  const std::span<std::byte> window = sink_.window();
+  enough_ = window.empty();
+  if (!promised_) {
+    return window;
+  }
+  return window.first(std::min<std::uint64_t>(window.size(), *promised_ - received_));
 }
 
-Result<void> Answer::deliver(std::span<const std::byte> bytes) {
-  if (promised_ && bytes.size() > *promised_ - received_) {
-    return Error(Code::kCorrupt,
-                 fmt::format("the body is longer than the {} bytes announced", *promised_));
+bool Answer::landed(std::size_t bytes) {
+  received_ += bytes;
+  if (!delivers_) {
+    return true;
   }
-  while (!bytes.empty()) {
-    const std::span<std::byte> window = sink_.window();
-    if (window.empty()) {
-      enough_ = true;
-      return {};
-    }
-    const std::size_t count = std::min(window.size(), bytes.size());
-    std::memcpy(window.data(), bytes.data(), count);
-    received_ += count;
-    bytes = bytes.subspan(count);
-    auto taken = sink_.landed(count);
-    if (!taken.ok()) {
-      sink_failed_ = true;
-      return taken;
-    }
-  }
-  return {};
+  auto taken = sink_.landed(bytes);
+  sink_failed_ = !taken.ok();
+  return note(std::move(taken));
 }
 
 Result<HttpHead> Answer::finish(Result<void> transport) {
   if (failure_) {
     return std::move(*failure_);
   }
-  const bool status_is_all = head_complete_ && !delivers_;
+  const bool status_is_all = head_complete_ && (!delivers_ || asked_.any_status);
   const bool stopped = !transport.ok() && transport.error().code() == Code::kCancelled;
   if (enough_ || (status_is_all && !stopped)) {
     return std::move(head_);

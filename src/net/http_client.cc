@@ -1,5 +1,8 @@
 #include "net/http_client.h"
 
+#include <algorithm>
+#include <array>
+#include <span>
 #include <utility>
 
 #include <curl/curl.h>
@@ -10,7 +13,6 @@
 #include "net/connection.h"
 #include "net/http_fields.h"
 #include "net/url.h"
-#include "sync/guarded.h"
 
 namespace weighbridge::net {
 namespace {
@@ -20,78 +22,58 @@ using base::Error;
 using base::Result;
 
 constexpr int kRedirectLimit = 10;
-constexpr std::size_t kIdleConnectionsLimit = 64;
-
-// Connections between requests, the last used first: its sockets are the likeliest to be alive.
-// Thread-safe.
-class ConnectionPool {
- public:
-  explicit ConnectionPool(const HttpClientOptions& options) : options_(options) {}
-
-  Result<std::unique_ptr<Connection>> take() {
-    auto idle = idle_.with([](Idle& connections) -> std::unique_ptr<Connection> {
-      if (connections.empty()) {
-        return nullptr;
-      }
-      auto last = std::move(connections.back());
-      connections.pop_back();
-      return last;
-    });
-    if (idle) {
-      return idle;
-    }
-    return Connection::open(options_);
-  }
-
-  void put_back(std::unique_ptr<Connection> connection) {
-    idle_.with([&](Idle& connections) {
-      if (connections.size() < kIdleConnectionsLimit) {
-        connections.push_back(std::move(connection));
-      }
-    });
-  }
-
- private:
-  using Idle = std::vector<std::unique_ptr<Connection>>;
-  const HttpClientOptions& options_;  // the client's
-  sync::Guarded<Idle> idle_;
-};
 
 bool is_redirect(int status) {
   return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
 }
 
-bool names_own_header(const std::vector<HttpHeader>& headers) {
-  for (const HttpHeader& header : headers) {
-    const std::string name = base::to_lower(header.name);
-    if (name == "range" || name == "accept-encoding") {
-      return true;
-    }
-  }
-  return false;
+// What frames a request, and what decides whether an answer can be read, is ours to say.
+bool is_own_header(std::string_view name) {
+  constexpr std::array<std::string_view, 7> kOwn = {"range",
+                                                    "accept-encoding",
+                                                    "host",
+                                                    "connection",
+                                                    "content-length",
+                                                    "transfer-encoding",
+                                                    "expect"};
+  return std::find(kOwn.begin(), kOwn.end(), base::to_lower(name)) != kOwn.end();
 }
 
-Result<void> check_request(const HttpGet& request) {
-  if (request.range && request.range->empty()) {
-    return Error(Code::kInvalid, "the range is empty");
-  }
-  for (const auto* headers : {&request.headers, &request.credentials}) {
-    for (const HttpHeader& header : *headers) {
-      if (!is_sendable(header)) {
-        return Error(Code::kInvalid, "a header that cannot be sent as it is");
-      }
+Result<void> check_headers(const std::vector<HttpHeader>& headers) {
+  for (const HttpHeader& header : headers) {
+    if (!is_sendable(header)) {
+      return Error(Code::kInvalid, "a header that cannot be sent as it is");
     }
-    if (names_own_header(*headers)) {
-      return Error(Code::kInvalid, "Range and Accept-Encoding are the client's own headers");
+    if (is_own_header(header.name)) {
+      return Error(Code::kInvalid,
+                   fmt::format("{} is the client's own header", base::printable(header.name)));
     }
   }
   return {};
 }
 
+Result<void> check_get(const HttpGet& request) {
+  if (request.range && request.range->empty()) {
+    return Error(Code::kInvalid, "the range is empty");
+  }
+  TRY(check_headers(request.headers));
+  return check_headers(request.credentials);
+}
+
+Result<void> check_send(const HttpSend& request) {
+  constexpr std::array<std::string_view, 6> kMethods = {
+      "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"};
+  if (std::find(kMethods.begin(), kMethods.end(), request.method) == kMethods.end()) {
+    return Error(Code::kInvalid, "a method that is not sent");
+  }
+  TRY(check_headers(request.headers));
+  return check_headers(request.credentials);
+}
+
 // What is sent to `url`; credentials only where they belong.
 Outgoing outgoing(const HttpGet& request, const Url& first, const Url& url, bool trusted) {
   Outgoing hop;
-  hop.url = url.text;
+  hop.url = url;
   hop.headers = request.headers;
   if (request.range) {
     hop.headers.push_back(
@@ -99,51 +81,68 @@ Outgoing outgoing(const HttpGet& request, const Url& first, const Url& url, bool
   }
   if (trusted) {
     hop.headers.insert(hop.headers.end(), request.credentials.begin(), request.credentials.end());
-    hop.user = first.user;
-    hop.password = first.password;
+    hop.url.user = first.user;
+    hop.url.password = first.password;
   }
   return hop;
 }
 
-Error named(Error error, std::string_view url) {
+Error named(Error error, std::string_view method, std::string_view url) {
   const std::string printed = printable_url(url);
-  return std::move(error).context("GET " + printed).in_file(printed);
+  return std::move(error).context(fmt::format("{} {}", method, printed)).in_file(printed);
 }
 
-// Thread-safe: what it holds is the pool and what never changes.
-class CurlClient final : public HttpClient {
+// Keeps the first bytes of a body. Confined, as every sink.
+class TextSink final : public base::BodySink {
  public:
-  explicit CurlClient(HttpClientOptions options) : options_(std::move(options)), pool_(options_) {}
+  explicit TextSink(std::size_t limit_bytes) : limit_bytes_(limit_bytes) {}
+
+  std::span<std::byte> window() override {
+    constexpr std::size_t kStepBytes = 4096;
+    text_.resize(std::min(limit_bytes_, landed_ + kStepBytes));
+    return std::as_writable_bytes(std::span(text_).subspan(landed_));
+  }
+
+  Result<void> landed(std::size_t bytes) override {
+    landed_ += bytes;
+    return {};
+  }
+
+  std::string take() {
+    text_.resize(landed_);
+    return std::move(text_);
+  }
+
+ private:
+  const std::size_t limit_bytes_;
+  std::string text_;
+  std::size_t landed_ = 0;
+};
+
+// Thread-safe: what it holds is the pool and what never changes.
+class PooledClient final : public HttpClient {
+ public:
+  explicit PooledClient(HttpClientOptions options)
+      : options_(std::move(options)), pool_(options_) {}
 
   Result<HttpHead> get(const base::Call& call,
                        const HttpGet& request,
                        base::BodySink& sink) override {
-    auto checked = check_request(request);
+    auto checked = check_get(request);
     if (!checked.ok()) {
-      return named(std::move(checked).error(), request.url);
+      return named(std::move(checked).error(), "GET", request.url);
     }
     const Url first = TRY(parse_url(request.url));
-    auto connection = TRY(pool_.take());
-    auto head = follow(call, request, first, *connection, sink);
-    pool_.put_back(std::move(connection));
-    return head;
-  }
-
- private:
-  static Result<HttpHead> follow(const base::Call& call,
-                                 const HttpGet& request,
-                                 const Url& first,
-                                 Connection& connection,
-                                 base::BodySink& sink) {
+    const Asked asked{request.range, request.expect};
     Url url = first;
     bool trusted = true;
     for (int redirects = 0;; ++redirects) {
-      Answer answer(request, call.clock().wall_now(), sink);
       const Outgoing hop = outgoing(request, first, url, trusted);
-      auto head = answer.finish(connection.perform(call, hop, answer));
+      Answer answer(asked, call.clock().wall_now(), sink);
+      auto head = answer.finish(pool_.perform(call, hop, answer).transport);
       if (!head.ok()) {
         auto error = std::move(head).error();
-        return answer.sink_failed() ? std::move(error) : named(std::move(error), url.text);
+        return answer.sink_failed() ? std::move(error) : named(std::move(error), "GET", url.text);
       }
       const std::string_view location = head->header("location");
       if (!is_redirect(head->status) || location.empty()) {
@@ -151,6 +150,7 @@ class CurlClient final : public HttpClient {
       }
       if (redirects == kRedirectLimit) {
         return named(Error(Code::kInvalid, fmt::format("more than {} redirects", kRedirectLimit)),
+                     "GET",
                      request.url);
       }
       auto next = resolve_redirect(url, location);
@@ -163,6 +163,34 @@ class CurlClient final : public HttpClient {
     }
   }
 
+  Result<HttpReply> send(const base::Call& call, const HttpSend& request) override {
+    auto checked = check_send(request);
+    if (!checked.ok()) {
+      return named(std::move(checked).error(), "a request", request.url);
+    }
+    Outgoing hop;
+    hop.method = request.method;
+    hop.url = TRY(parse_url(request.url));
+    hop.headers = request.headers;
+    hop.headers.insert(hop.headers.end(), request.credentials.begin(), request.credentials.end());
+    hop.body = request.body;
+    Asked asked;
+    asked.head_only = request.method == "HEAD";
+    asked.any_status = true;
+    TextSink sink(request.answer_limit);
+    Answer answer(asked, call.clock().wall_now(), sink);
+    Exchanged done = pool_.perform(call, hop, answer);
+    const bool source_failed = done.source_failed;
+    auto head = answer.finish(std::move(done.transport));
+    if (!head.ok()) {
+      auto error = std::move(head).error();
+      return source_failed ? std::move(error)
+                           : named(std::move(error), request.method, hop.url.text);
+    }
+    return HttpReply{std::move(head).value(), sink.take(), answer.body_complete()};
+  }
+
+ private:
   const HttpClientOptions options_;
   ConnectionPool pool_;
 };
@@ -201,9 +229,11 @@ std::string_view HttpHead::header(std::string_view name) const {
   return {};
 }
 
-base::Error http_error(const HttpHead& head, std::string_view url) {
-  auto error = named(
-      Error(code_of_status(head.status), fmt::format("the server answered {}", head.status)), url);
+base::Error http_error(const HttpHead& head, std::string_view url, std::string_view method) {
+  auto error =
+      named(Error(code_of_status(head.status), fmt::format("the server answered {}", head.status)),
+            method,
+            url);
   return head.retry_after ? std::move(error).with_retry_after(*head.retry_after) : std::move(error);
 }
 
@@ -211,7 +241,7 @@ std::unique_ptr<HttpClient> make_http_client(HttpClientOptions options) {
   // Once for the process, before the first handle: libcurl asks for it.
   static const CURLcode ready = curl_global_init(CURL_GLOBAL_DEFAULT);
   WB_CHECK(ready == CURLE_OK, "libcurl cannot be initialised");
-  return std::make_unique<CurlClient>(std::move(options));
+  return std::make_unique<PooledClient>(std::move(options));
 }
 
 }  // namespace weighbridge::net

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/body_sink.h"
+#include "base/body_source.h"
 #include "base/call.h"
 #include "base/range.h"
 
@@ -52,8 +53,27 @@ struct HttpHead {
   std::string_view header(std::string_view name) const;
 };
 
-// HTTP/1.1 GET, ONE try: no retry, no hedge (transfer owns those). Keeps connections alive between
-// calls. Thread-safe; each concurrent get() uses a connection of its own.
+// A request that may have a body and whose answer is small: HEAD, POST, PUT, PATCH, DELETE, or a
+// GET of a few KiB.
+struct HttpSend {
+  std::string method;  // in upper case
+  std::string url;     // as for HttpGet
+  std::vector<HttpHeader> headers;
+  std::vector<HttpHeader> credentials;  // one request goes to one server: sent as `headers` are
+  base::BodySource* body = nullptr;     // borrowed for the call; sent with its Content-Length
+  std::size_t answer_limit = std::size_t{64} * 1024;  // bytes kept of the answer's body
+};
+
+struct HttpReply {
+  HttpHead head;
+  std::string body;
+  bool body_complete = false;  // nothing was cut off, by the limit or by the connection
+};
+
+// HTTP/1.1, ONE try: no retry, no hedge (transfer and registry own those). Keeps connections alive
+// between calls; one that the server has closed meanwhile is replaced within the try, unless that
+// could send a POST or PATCH, or any part of a body, twice. Thread-safe; each concurrent call uses
+// a connection of its own.
 class HttpClient {
  public:
   HttpClient() = default;
@@ -72,22 +92,31 @@ class HttpClient {
   // A sink whose window is empty before the body ends closes the connection, and that is success.
   // kUnavailable: cannot connect, broke off, shorter than announced. kTimedOut: the call's
   // deadline, or a stall, which is silence or a trickle. kCancelled: the call was stopped.
-  // kConflict: the answer contradicts `expect`. kCorrupt: more bytes than announced, malformed or
-  // oversized headers. kDenied: TLS verification. kInvalid: a URL, header, CA file or redirect that
-  // cannot be used. kUnsupported also: a body encoded although it was asked not to be. Errors name
-  // the URL without userinfo or query.
+  // kConflict: the answer contradicts `expect`. kCorrupt: no HTTP/1, malformed or oversized
+  // headers, malformed chunks, more bytes than announced where chunks or the connection's end frame
+  // the body (one of known length ends there, and what follows it costs the connection). kDenied:
+  // TLS verification. kInvalid: a URL, header, CA file or redirect that cannot be used.
+  // kUnsupported also: a body encoded although it was asked not to be. Errors name the URL without
+  // userinfo or query.
   virtual base::Result<HttpHead> get(const base::Call& call,
                                      const HttpGet& request,
                                      base::BodySink& sink) = 0;
+
+  // Sends one request and returns whatever is answered, errors too; http_error() makes an Error of
+  // a status. NO redirect is followed: 3xx come back with their Location, for the body is spent and
+  // who gets it next is the caller's to decide. An answer that comes before all of the body was
+  // sent (401, 413) ends the sending and is returned. Fails as get() does, and with what the body's
+  // source says. A file's bytes go from the page cache where the connection is not encrypted.
+  virtual base::Result<HttpReply> send(const base::Call& call, const HttpSend& request) = 0;
 };
 
 // 401/403 kDenied, 404/410 kNotFound, 408/504 kTimedOut, 412 kConflict, 416 kInvalid, 429 kBusy,
 // 5xx kUnavailable, others kUnsupported; carries Retry-After.
-base::Error http_error(const HttpHead& head, std::string_view url);
+base::Error http_error(const HttpHead& head, std::string_view url, std::string_view method = "GET");
 
 struct HttpClientOptions {
   std::string ca_file;   // PEM, then trusted alone; empty: the system's store
-  std::string proxy;     // empty: http_proxy, https_proxy, ... as curl reads them
+  std::string proxy;     // empty: http_proxy, https_proxy, all_proxy, by curl's rules
   std::string no_proxy;  // empty: no_proxy
   std::chrono::milliseconds connect_timeout{10'000};
   // A try has stalled when this passes without the bytes that the least rate makes of it. A slow

@@ -1,6 +1,7 @@
 #include "net/http_fields.h"
 
 #include <algorithm>
+#include <charconv>
 #include <ctime>
 #include <limits>
 #include <string>
@@ -108,6 +109,42 @@ std::optional<ContentRange> parse_content_range(std::string_view value) {
     return std::nullopt;
   }
   return parsed;
+}
+
+std::optional<std::uint64_t> parse_chunk_size(std::string_view line) {
+  constexpr std::string_view kDigits = "0123456789abcdefABCDEF";
+  constexpr std::size_t kMaxDigits = 16;
+  const std::size_t digits = std::min(line.find_first_not_of(kDigits), line.size());
+  std::string_view rest = line.substr(digits);
+  if (digits == 0 || digits > kMaxDigits || !rest.ends_with("\r\n")) {
+    return std::nullopt;
+  }
+  rest.remove_suffix(2);
+  rest.remove_prefix(std::min(rest.find_first_not_of(" \t"), rest.size()));
+  if (!is_field_value(rest) || (!rest.empty() && rest[0] != ';')) {
+    return std::nullopt;
+  }
+  std::uint64_t size = 0;
+  std::from_chars(line.data(), line.data() + digits, size, 16);
+  return size;
+}
+
+std::string basic_credentials(std::string_view user, std::string_view password) {
+  constexpr std::string_view kAlphabet =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  const std::string text = std::string(user).append(":").append(password);
+  std::string encoded;
+  for (std::size_t i = 0; i < text.size(); i += 3) {
+    const auto byte = [&](std::size_t at) {
+      return at < text.size() ? static_cast<unsigned char>(text[at]) : 0U;
+    };
+    const std::uint32_t group = byte(i) << 16U | byte(i + 1) << 8U | byte(i + 2);
+    for (std::size_t digit = 0; digit < 4; ++digit) {
+      const bool padding = i + digit > text.size();
+      encoded += padding ? '=' : kAlphabet[group >> (18 - 6 * digit) & 0x3FU];
+    }
+  }
+  return encoded;
 }
 
 std::optional<std::chrono::milliseconds> parse_retry_after(std::string_view value,

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "base/clock.h"
@@ -23,6 +24,9 @@ std::optional<HttpHeader> parse_header_line(std::string_view line);
 // May a header of that name and value be sent? Refuses what would smuggle in a second one.
 bool is_sendable(const HttpHeader& header);
 
+// What follows "Basic " where a user authenticates.
+std::string basic_credentials(std::string_view user, std::string_view password);
+
 // "bytes 0-99/1000", "bytes 0-99/*" or "bytes */1000".
 struct ContentRange {
   std::optional<base::Range> range;    // never empty
@@ -30,6 +34,9 @@ struct ContentRange {
 };
 
 std::optional<ContentRange> parse_content_range(std::string_view value);
+
+// "1a2b\r\n" or "1a2b;extension\r\n": at most 16 digits, and the line ends in CRLF to the letter.
+std::optional<std::uint64_t> parse_chunk_size(std::string_view line);
 
 // Seconds or an HTTP date, seen from `now`; at least 0, at most a day.
 std::optional<std::chrono::milliseconds> parse_retry_after(std::string_view value,

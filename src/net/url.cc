@@ -70,16 +70,41 @@ base::Result<Url> take_apart(const UrlHandle& handle, std::string_view text) {
   Url url;
   url.user = part_of(handle, CURLUPART_USER, CURLU_URLDECODE);
   url.password = part_of(handle, CURLUPART_PASSWORD, CURLU_URLDECODE);
-  const std::string host = base::to_lower(part_of(handle, CURLUPART_HOST, 0));
-  url.origin = scheme + "://" + host + ":" + part_of(handle, CURLUPART_PORT, CURLU_DEFAULT_PORT);
+  url.tls = scheme == "https";
+  url.host = base::to_lower(part_of(handle, CURLUPART_HOST, CURLU_PUNYCODE));
+  const std::string port = part_of(handle, CURLUPART_PORT, CURLU_DEFAULT_PORT);
+  url.origin = scheme + "://" + url.host + ":" + port;
+  url.authority = port == (url.tls ? "443" : "80") ? url.host : url.host + ":" + port;
   for (const CURLUPart part : {CURLUPART_USER, CURLUPART_PASSWORD, CURLUPART_FRAGMENT}) {
     curl_url_set(handle.get(), part, nullptr, 0);
   }
   url.text = part_of(handle, CURLUPART_URL, 0);
-  if (host.empty() || url.text.empty()) {
+  if (url.host.empty() || url.text.empty()) {
     return invalid(text, "malformed URL");
   }
+  url.target = part_of(handle, CURLUPART_PATH, 0);
+  if (const std::string query = part_of(handle, CURLUPART_QUERY, 0); !query.empty()) {
+    url.target += "?" + query;
+  }
   return url;
+}
+
+struct UrlSplit {
+  std::string_view scheme;     // with its "://", or empty
+  std::string_view authority;  // with its userinfo
+  std::string_view path;       // without query and fragment
+};
+
+UrlSplit split(std::string_view url) {
+  url = url.substr(0, url.find_first_of("?#"));
+  const std::size_t scheme_end = url.find("://");
+  const std::size_t begin = scheme_end == std::string_view::npos ? 0 : scheme_end + 3;
+  const std::size_t path_begin = std::min(url.find('/', begin), url.size());
+  return {url.substr(0, begin), url.substr(begin, path_begin - begin), url.substr(path_begin)};
+}
+
+std::string_view without_userinfo(std::string_view authority) {
+  return authority.substr(authority.rfind('@') + 1);  // npos + 1 is 0
 }
 
 // host, host:port or [v6]:port; anything else may be a password that holds a '/'.
@@ -90,11 +115,25 @@ bool is_plain_authority(std::string_view authority) {
          authority.substr(colon + 1).find_first_not_of("0123456789") == std::string_view::npos;
 }
 
+// May the port be the beginning of a password? The '@' that would end it then stands in the path.
+bool port_may_be_password(const UrlSplit& url) {
+  const std::string_view authority = url.authority;
+  return !authority.starts_with('[') && authority.find(':') != std::string_view::npos &&
+         authority.find('@') == std::string_view::npos &&
+         url.path.find('@') != std::string_view::npos;
+}
+
 }  // namespace
 
 base::Result<Url> parse_url(std::string_view text) {
   if (text.find('#') != std::string_view::npos) {
     return invalid(text, "a '#' in a URL must be written as %23");
+  }
+  if (port_may_be_password(split(text))) {
+    return invalid(text, "what looks like a port and a path may be a password")
+        .with_hint(
+            "Write a '/' in a password as %2F, and an '@' in the path of a URL with a port as "
+            "%40.");
   }
   return take_apart(TRY(open_url({}, text)), text);
 }
@@ -107,17 +146,12 @@ base::Result<Url> resolve_redirect(const Url& from, std::string_view location) {
 }
 
 std::string printable_url(std::string_view url) {
-  url = url.substr(0, url.find_first_of("?#"));
-  const std::size_t scheme_end = url.find("://");
-  const std::size_t begin = scheme_end == std::string_view::npos ? 0 : scheme_end + 3;
-  const std::string_view scheme = url.substr(0, begin);
-  const std::size_t path_begin = std::min(url.find('/', begin), url.size());
-  std::string_view authority = url.substr(begin, path_begin - begin);
-  authority.remove_prefix(authority.rfind('@') + 1);  // npos + 1 is 0
-  if (!is_plain_authority(authority)) {
-    return base::printable(scheme) + "...";
+  const UrlSplit parts = split(url);
+  const std::string_view authority = without_userinfo(parts.authority);
+  if (!is_plain_authority(authority) || port_may_be_password(parts)) {
+    return base::printable(parts.scheme) + "...";
   }
-  return base::printable(std::string(scheme).append(authority).append(url.substr(path_begin)),
+  return base::printable(std::string(parts.scheme).append(authority).append(parts.path),
                          kPrintedLimit);
 }
 

@@ -52,6 +52,33 @@ TEST(Url, WhatIsNotHttpIsInvalid) {
   }
 }
 
+TEST(Url, ItSaysWhatARequestLineAndAHostHeaderNeed) {
+  const Url url = parsed("http://me:pw@Host:8080/a%20b?c=d&e");
+  EXPECT_EQ(url.host, "host");
+  EXPECT_EQ(url.authority, "host:8080");
+  EXPECT_EQ(url.target, "/a%20b?c=d&e");
+  EXPECT_FALSE(url.tls);
+  EXPECT_EQ(parsed("https://host:443").authority, "host");
+  EXPECT_EQ(parsed("https://host:80").authority, "host:80");
+  EXPECT_EQ(parsed("https://host").target, "/");
+  EXPECT_TRUE(parsed("https://host").tls);
+  EXPECT_EQ(parsed("http://[::1]:80/").authority, "[::1]");
+}
+
+TEST(Url, APasswordThatPassesForAPortIsRefusedAndNotPrinted) {
+  for (const std::string_view text : {"http://user:12/SECRET@h/", "https://user:1/2/SECRET@h"}) {
+    const auto url = parse_url(text);
+    ASSERT_FALSE(url.ok()) << text;
+    EXPECT_EQ(url.error().code(), base::Code::kInvalid);
+    EXPECT_EQ(url.error().message().find("SECRET"), std::string::npos) << url.error().message();
+    EXPECT_EQ(url.error().file(), std::string(text.substr(0, text.find("//") + 2)) + "...");
+    EXPECT_NE(url.error().hint(), "");
+  }
+  EXPECT_EQ(parsed("http://me:pw@host:80/a@b").text, "http://host:80/a@b");
+  EXPECT_EQ(parsed("http://[::1]:81/a@b").text, "http://[::1]:81/a@b");
+  EXPECT_EQ(parsed("http://host/a@b").text, "http://host/a@b");
+}
+
 TEST(Url, RedirectsAreResolvedAgainstWhereTheyCameFrom) {
   const Url from = parsed("https://host/a/b?x=1");
   EXPECT_EQ(resolve_redirect(from, "c")->text, "https://host/a/c");
@@ -80,6 +107,7 @@ TEST(Url, ThePrintedFormHoldsNoCredential) {
   EXPECT_EQ(printable_url("https://me:pw@host:8/a/b@c?token=1#f"), "https://host:8/a/b@c");
   EXPECT_EQ(printable_url("http://[::1]:80/x"), "http://[::1]:80/x");
   EXPECT_EQ(printable_url("http://me:p/w@host/x"), "http://...");
+  EXPECT_EQ(printable_url("http://user:12/SECRET@h/"), "http://...");
   EXPECT_EQ(printable_url("me:pw@host/x"), "host/x");
   EXPECT_EQ(printable_url("http://host/\x1b[2J"), "http://host/\\x1b[2J");
   EXPECT_EQ(printable_url(""), "");

@@ -36,6 +36,10 @@ class EndlessClient final : public net::HttpClient {
     head.status = 200;
     return head;
   }
+
+  Result<net::HttpReply> send(const base::Call&, const net::HttpSend&) override {
+    return base::Error(Code::kUnsupported, "it only answers");
+  }
 };
 
 class HttpSourceTest : public ::testing::Test {
