@@ -89,6 +89,9 @@ std::optional<ServedObject> served_file(const std::string& directory, std::strin
 }
 
 bool HttpReply::send(const std::optional<ServedObject>& object) {
+  if (fault_.hang_up) {
+    return false;
+  }
   choose(object);
   next_send_ = std::chrono::steady_clock::now();
   if (!wire_.send(head())) {
@@ -102,7 +105,8 @@ bool HttpReply::send(const std::optional<ServedObject>& object) {
 
 // Decides upon status, headers and body as an honest server would, then lets the fault speak.
 void HttpReply::choose(const std::optional<ServedObject>& object) {
-  const bool known = object && (request_.method == "GET" || request_.method == "HEAD");
+  const bool known =
+      object && (request_.method == "GET" || request_.method == "HEAD" || fault_.object);
   if (known) {
     body_ = object->bytes;
     headers_ = {{"ETag", object->etag}, {"Last-Modified", object->last_modified}};

@@ -79,6 +79,7 @@ class HttpServer::Impl {
 
   struct State {
     std::shared_ptr<const Decide> decide;
+    std::shared_ptr<const Refuse> refuse;
     std::map<std::string, HttpObject, std::less<>> objects;
     std::string directory;
     std::map<std::string, HttpCounts, std::less<>> counts;
@@ -135,11 +136,25 @@ class HttpServer::Impl {
         return;
       }
       request->connection = id;
+      const auto refuse = state_.with([](const State& state) { return state.refuse; });
+      const auto refusal = refuse ? (*refuse)(*request) : std::nullopt;
+      if (refusal) {
+        if (answer(wire, *request, *refusal)) {
+          wire.drain();
+        }
+        return;
+      }
+      auto body = wire.read_body(*request);
+      if (!body) {
+        return;
+      }
+      request->body = std::move(*body);
       alive = answer(wire, *request) && base::to_lower(request->header("connection")) != "close";
     }
   }
 
-  bool answer(HttpWire& wire, HttpRequest& request) {
+  // As `instead` says, or as decided.
+  bool answer(HttpWire& wire, HttpRequest& request, const std::optional<Fault>& instead = {}) {
     const auto decide = state_.with([&](State& state) {
       HttpCounts& counts = state.counts[request.path];
       request.index = state.total.requests++;
@@ -150,7 +165,8 @@ class HttpServer::Impl {
       }
       return state.decide;
     });
-    const Fault fault = *decide ? (*decide)(request) : Fault{};
+    const Fault decided = !instead && *decide ? (*decide)(request) : Fault{};
+    const Fault& fault = instead ? *instead : decided;
     const auto object = fault.object ? served(*fault.object) : find(request.path);
     const std::uint64_t releases_before = releases_;
     HttpReply::Hooks hooks;
@@ -213,6 +229,12 @@ void HttpServer::serve_directory(std::string directory) {
 void HttpServer::set_decide(Decide decide) {
   impl_->state().with(
       [&](Impl::State& state) { state.decide = std::make_shared<Decide>(std::move(decide)); });
+}
+
+void HttpServer::set_refuse(Refuse refuse) {
+  impl_->state().with([&](Impl::State& state) {
+    state.refuse = refuse ? std::make_shared<Refuse>(std::move(refuse)) : nullptr;
+  });
 }
 
 void HttpServer::release() {
