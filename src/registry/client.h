@@ -1,7 +1,7 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -68,14 +68,19 @@ class Client {
     std::string host;  // canonical_host()
     Settings settings;
     Capabilities capabilities;  // what is known at the beginning
-    net::HttpClient& http;      // made from http_options(host, settings); outlives the client
-    Credentials& credentials;   // outlives the client
+    // Made from http_options(); all three outlive the client.
+    net::HttpClient& http;
+    net::HttpClient& patient_http;
+    Credentials& credentials;
   };
 
   explicit Client(Parts parts);
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;
   ~Client();
+
+  // What its calls stand on; for them alone.
+  class Impl;
 
   const std::string& host() const;
   // What is known by now.
@@ -181,12 +186,15 @@ class Client {
                                                const Digest& referrer);
 
  private:
-  class Impl;
   const std::unique_ptr<Impl> impl_;
 };
 
-// How the HTTP client of that registry is made.
-net::HttpClientOptions http_options(std::string_view host, const Settings& settings);
+// A registry that reads a blob again, or copies it, before it answers the final PUT is silent for
+// as long as that takes.
+inline constexpr std::chrono::minutes kPatience{15};
+
+// How the HTTP client of that registry is made; the patient one bears kPatience of silence.
+net::HttpClientOptions http_options(std::string_view host, const Settings& settings, bool patient);
 
 // "sha256-<hex>": the tag under which referrers are listed where there is no API for them.
 std::string referrers_tag(const Digest& subject);
