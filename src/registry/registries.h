@@ -41,6 +41,11 @@ class Registries {
 
   Credentials& credentials();
 
+  // Does the registry let this one in? kDenied if not. Nothing is stored.
+  base::Result<void> try_login(const base::Call& call,
+                               const std::string& host,
+                               const Credential& credential);
+
   // Writes down what was learned, where it differs from what the file says. Once at the end of a
   // command; losing it costs some requests and nothing else.
   base::Result<void> remember();
