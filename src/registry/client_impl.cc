@@ -44,12 +44,16 @@ std::optional<std::string> warning_text(std::string_view value) {
 
 }  // namespace
 
-net::HttpClientOptions http_options(std::string_view /*host*/,
-                                    const Settings& settings,
-                                    bool patient) {
+net::HttpClientOptions http_options(std::string_view host, const Settings& settings, bool patient) {
   net::HttpClientOptions options;
   options.ca_file = settings.ca_file;
   options.proxy = settings.proxy;
+  options.resolve = settings.resolve;
+  const auto url = net::parse_url(base_url(host, settings));
+  if (url.ok()) {
+    options.own_server = {
+        url->origin, settings.client_cert_file, settings.client_key_file, settings.insecure};
+  }
   if (patient) {
     options.stall_timeout = kPatience;
   }

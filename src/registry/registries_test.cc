@@ -48,12 +48,28 @@ TEST(Settings, ThatAreWrongAreNamedWithoutTheirValue) {
                            R"({"registries": {"h": {"headers": {"X Y": "hunter2"}}}})",
                            R"({"registries": {"h": {"capabilities": {"fly": true}}}})",
                            R"({"registries": {"h": {}, "H": {}}})",
+                           R"({"registries": {"h": {"resolve": ["h:1"]}}})",
+                           R"({"registries": {"h": {"resolve": ["h::a"]}}})",
                            R"({"registries": {"u@h": {}}})"}) {
     const auto settings = parse_settings(text);
     ASSERT_FALSE(settings.ok()) << text;
     EXPECT_EQ(settings.error().code(), Code::kInvalid) << text;
     EXPECT_THAT(settings.error().message(), Not(HasSubstr("hunter2")));
   }
+}
+
+TEST(Settings, HoldForTheirOwnServerAlone) {
+  Settings settings;
+  settings.insecure = true;
+  settings.client_cert_file = "/cert";
+  const net::HttpClientOptions options = http_options("host.example", settings, true);
+  EXPECT_EQ(options.own_server.origin, "https://host.example:443");
+  EXPECT_TRUE(options.own_server.insecure);
+  EXPECT_EQ(options.own_server.client_cert_file, "/cert");
+  EXPECT_EQ(options.stall_timeout, kPatience);
+  EXPECT_EQ(http_options("docker.io", {}, false).own_server.origin,
+            "https://registry-1.docker.io:443");
+  EXPECT_EQ(http_options("localhost:5000", {}, false).own_server.origin, "http://localhost:5000");
 }
 
 class RegistriesTest : public ::testing::Test {

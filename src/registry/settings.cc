@@ -37,13 +37,21 @@ Result<std::vector<net::HttpHeader>> read_headers(const JsonValue& value) {
   return headers;
 }
 
-Result<std::vector<std::string>> read_list(const JsonValue& value) {
+// host:port:address
+bool is_resolve(std::string_view text) {
+  const std::size_t port = text.find(':');
+  const std::size_t address = port == std::string_view::npos ? port : text.find(':', port + 1);
+  return address != std::string_view::npos && address + 1 < text.size() &&
+         is_host(text.substr(0, address));
+}
+
+Result<std::vector<std::string>> read_resolve(const JsonValue& value) {
   std::vector<std::string> list;
   TRY(value.each_element([&](const JsonValue& text) -> Result<void> {
-    if (list.size() == kMaxList) {
-      return Error(Code::kInvalid, "more than 64 entries");
-    }
     list.push_back(TRY(text_of(text)));
+    if (!is_resolve(list.back()) || list.size() > kMaxList) {
+      return Error(Code::kInvalid, "not a list of at most 64 host:port:address");
+    }
     return {};
   }));
   return list;
@@ -72,7 +80,7 @@ Result<void> read_member(Settings& settings, std::string_view key, const JsonVal
   } else if (key == "headers") {
     settings.headers = TRY(read_headers(value));
   } else if (key == "resolve") {
-    settings.resolve = TRY(read_list(value));
+    settings.resolve = TRY(read_resolve(value));
   } else if (key == "capabilities") {
     settings.capabilities = TRY(read_capabilities(value));
   } else {
