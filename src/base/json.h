@@ -27,6 +27,9 @@ class JsonValue {
   Result<std::string_view> as_string() const;
   Result<bool> as_bool() const;
 
+  // The value as JSON again, without white space: for what is passed on unread.
+  std::string text() const { return simdjson::minify(element_); }
+
   // Calls `visit(JsonValue)` for each element; stops at its first error.
   template <typename Visit>
   Result<void> each_element(Visit&& visit) const;

@@ -122,6 +122,12 @@ void JsonWriter::null() {
   needs_comma_ = true;
 }
 
+void JsonWriter::json(std::string_view value) {
+  separate();
+  out_ += value;
+  needs_comma_ = true;
+}
+
 void JsonWriter::separate() {
   if (needs_comma_) {
     out_ += ", ";

@@ -27,6 +27,8 @@ class JsonWriter {
   void decimal(double value);
   void boolean(bool value);
   void null();
+  // A value that is JSON already, as JsonValue::text() gives it.
+  void json(std::string_view value);
 
  private:
   void separate();

@@ -52,5 +52,16 @@ TEST(JsonWriter, WritesNullForANumberThatIsNotFinite) {
   EXPECT_EQ(out, "null");
 }
 
+TEST(JsonWriter, PassesOnWhatWasReadAsItWas) {
+  const auto document = JsonDocument::parse(R"({"a": [1, -2.5, "x\ny", {"b": null}]})");
+  std::string out;
+  JsonWriter json(out);
+  json.begin_array();
+  json.json(document->root().text());
+  json.number(7);
+  json.end_array();
+  EXPECT_EQ(out, R"([{"a":[1,-2.5,"x\ny",{"b":null}]}, 7])");
+}
+
 }  // namespace
 }  // namespace weighbridge::base

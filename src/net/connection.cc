@@ -199,6 +199,7 @@ Exchanged ConnectionPool::perform(const base::Call& call, const Outgoing& reques
   const bool forwarded = proxy && proxy->forwards && !request.url.tls;
   Destination to;
   to.url = request.url.text;
+  to.origin = request.url.origin;
   to.proxy = proxy ? proxy->text : std::string();
   to.raw = !request.url.tls && !(proxy && proxy->tls);
   // A proxy that forwards takes requests for every server over one connection.

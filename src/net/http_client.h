@@ -114,10 +114,21 @@ class HttpClient {
 // 5xx kUnavailable, others kUnsupported; carries Retry-After.
 base::Error http_error(const HttpHead& head, std::string_view url, std::string_view method = "GET");
 
+// How TLS is spoken to one server, and to no other that it may redirect to.
+struct ServerTls {
+  std::string origin;            // "https://host:443", in lower case; empty: nobody
+  std::string client_cert_file;  // PEM; empty: none
+  std::string client_key_file;   // PEM; empty: the key stands in the certificate's file
+  bool insecure = false;         // the certificate is not verified
+};
+
 struct HttpClientOptions {
   std::string ca_file;   // PEM, then trusted alone; empty: the system's store
   std::string proxy;     // empty: http_proxy, https_proxy, all_proxy, by curl's rules
   std::string no_proxy;  // empty: no_proxy
+  ServerTls own_server;
+  // "host:port:address": where that host is found, whatever its name's servers say.
+  std::vector<std::string> resolve;
   std::chrono::milliseconds connect_timeout{10'000};
   // A try has stalled when this passes without the bytes that the least rate makes of it. A slow
   // sink's time does not count. Nothing else but the call's deadline bounds the time of a body.

@@ -110,6 +110,19 @@ class HttpTlsTest : public ::testing::Test {
     std::ofstream(directory_ + "/" + name, std::ios::binary) << answer;
   }
 
+  HttpClientOptions options() const {
+    HttpClientOptions options;
+    options.no_proxy = "127.0.0.1,localhost,registry.example";
+    return options;
+  }
+
+  base::Result<HttpHead> get_with(const HttpClientOptions& options, const std::string& url) {
+    HttpGet request;
+    request.url = url;
+    const auto call = base::Call(base::system_clock()).within(std::chrono::seconds(30));
+    return make_http_client(options)->get(call, request, sink_);
+  }
+
   base::Result<HttpHead> get(const std::string& host,
                              const std::string& path,
                              const std::string& ca_file) {
@@ -135,6 +148,49 @@ TEST_F(HttpTlsTest, ACaOfOnesOwnIsTrustedWhenNamed) {
   const auto head = get("127.0.0.1", "model", ca_file());
   ASSERT_TRUE(head.ok()) << head.error().message();
   EXPECT_EQ(sink_.bytes(), "bytes");
+}
+
+TEST_F(HttpTlsTest, AServerThatNeedNotBeVerifiedIsTheOneThatWasNamed) {
+  HttpClientOptions careless = options();
+  careless.own_server.origin = fmt::format("https://localhost:{}", port_);
+  careless.own_server.insecure = true;
+  const auto named = get_with(careless, fmt::format("https://localhost:{}/model", port_));
+  EXPECT_TRUE(named.ok()) << named.error().message();
+  const auto other = get_with(careless, fmt::format("https://127.0.0.1:{}/model", port_));
+  EXPECT_EQ(other.error().code(), Code::kDenied);
+}
+
+TEST_F(HttpTlsTest, ACarelessnessEndsAtARedirect) {
+  put("away",
+      fmt::format("HTTP/1.1 302 Found\r\nLocation: https://127.0.0.1:{}/model\r\n"
+                  "Connection: close\r\nContent-Length: 0\r\n\r\n",
+                  port_));
+  HttpClientOptions careless = options();
+  careless.own_server.origin = fmt::format("https://localhost:{}", port_);
+  careless.own_server.insecure = true;
+  const auto head = get_with(careless, fmt::format("https://localhost:{}/away", port_));
+  EXPECT_EQ(head.error().code(), Code::kDenied);
+}
+
+TEST_F(HttpTlsTest, AClientCertificateThatCannotBeReadIsInvalid) {
+  HttpClientOptions with = options();
+  with.ca_file = ca_file();
+  with.own_server.origin = fmt::format("https://127.0.0.1:{}", port_);
+  with.own_server.client_cert_file = directory_ + "/absent.pem";
+  const auto head = get_with(with, fmt::format("https://127.0.0.1:{}/model", port_));
+  EXPECT_EQ(head.error().code(), Code::kInvalid);
+  with.own_server.client_cert_file = ca_file();
+  with.own_server.client_key_file = directory_ + "/key.pem";
+  EXPECT_TRUE(get_with(with, fmt::format("https://127.0.0.1:{}/model", port_)).ok());
+}
+
+TEST_F(HttpTlsTest, AHostIsFoundWhereTheOptionsSay) {
+  HttpClientOptions with = options();
+  with.own_server.origin = fmt::format("https://registry.example:{}", port_);
+  with.own_server.insecure = true;
+  with.resolve = {fmt::format("registry.example:{}:127.0.0.1", port_)};
+  const auto head = get_with(with, fmt::format("https://registry.example:{}/model", port_));
+  EXPECT_TRUE(head.ok()) << head.error().message();
 }
 
 TEST_F(HttpTlsTest, ALongBodyIsReceivedToItsLastByte) {

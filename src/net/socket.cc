@@ -39,6 +39,10 @@ constexpr long kKeepAliveProbeSeconds = 15;
 constexpr std::chrono::milliseconds kLongestWait{60'000};
 constexpr std::uint64_t kSendFileBytes = std::uint64_t{1} << 30;  // a call
 
+struct FreeList {
+  void operator()(curl_slist* list) const { curl_slist_free_all(list); }
+};
+
 struct CloseEasy {
   void operator()(CURL* easy) const { curl_easy_cleanup(easy); }
 };
@@ -68,6 +72,7 @@ Code code_of(CURLcode code) {
     case CURLE_UNSUPPORTED_PROTOCOL:
     case CURLE_URL_MALFORMAT:
     case CURLE_SSL_CACERT_BADFILE:
+    case CURLE_SSL_CERTPROBLEM:
       return Code::kInvalid;
     case CURLE_OUT_OF_MEMORY:
       return Code::kExhausted;
@@ -128,6 +133,7 @@ struct Socket::Handles {
   // In this order: the easy handle is cleaned up before the multi handle that it is part of.
   std::unique_ptr<CURLM, CloseMulti> multi;
   std::unique_ptr<CURL, CloseEasy> easy;
+  std::unique_ptr<curl_slist, FreeList> resolve;  // libcurl borrows it
   std::array<char, CURL_ERROR_SIZE> message{};
   std::string ca_file;
   bool options_taken = true;
@@ -154,6 +160,8 @@ struct Socket::Handles {
 
   Result<void> open();
   void set_options(const Destination& destination, const HttpClientOptions& options);
+  void set_own_tls(const ServerTls& tls);
+  void set_resolve(const std::vector<std::string>& entries);
   Result<void> drive(const base::Call& call);
   Error failure(CURLcode code) const;
 
@@ -197,11 +205,42 @@ void Socket::Handles::set_options(const Destination& destination,
     set(CURLOPT_CAINFO, options.ca_file.c_str());
     set(CURLOPT_CAPATH, static_cast<const char*>(nullptr));  // that file is all that is trusted
   }
+  if (!destination.origin.empty() && destination.origin == options.own_server.origin) {
+    set_own_tls(options.own_server);
+  }
+  set_resolve(options.resolve);
   // Both are said, so that libcurl does not ask the environment: the choice has been made.
   set(CURLOPT_PROXY, destination.proxy.c_str());
   set(CURLOPT_NOPROXY, "");
   set(CURLOPT_ERRORBUFFER, message.data());
   ca_file = options.ca_file;
+}
+
+void Socket::Handles::set_own_tls(const ServerTls& tls) {
+  if (tls.insecure) {
+    set(CURLOPT_SSL_VERIFYPEER, 0L);
+    set(CURLOPT_SSL_VERIFYHOST, 0L);
+  }
+  if (!tls.client_cert_file.empty()) {
+    const std::string& key =
+        tls.client_key_file.empty() ? tls.client_cert_file : tls.client_key_file;
+    set(CURLOPT_SSLCERT, tls.client_cert_file.c_str());
+    set(CURLOPT_SSLKEY, key.c_str());
+  }
+}
+
+void Socket::Handles::set_resolve(const std::vector<std::string>& entries) {
+  for (const std::string& entry : entries) {
+    curl_slist* const longer = curl_slist_append(resolve.get(), entry.c_str());
+    options_taken = options_taken && longer != nullptr;
+    if (longer != nullptr) {
+      static_cast<void>(resolve.release());
+      resolve.reset(longer);
+    }
+  }
+  if (resolve) {
+    set(CURLOPT_RESOLVE, resolve.get());
+  }
 }
 
 Result<void> Socket::Handles::drive(const base::Call& call) {

@@ -15,9 +15,10 @@ namespace weighbridge::net {
 
 // Whom a connection is to. A value. Thread-compatible.
 struct Destination {
-  std::string url;    // without userinfo
-  std::string proxy;  // as libcurl takes it, with its credentials: never printed; empty: none
-  bool raw = true;    // nothing is encrypted on the way to whoever reads our bytes
+  std::string url;       // without userinfo
+  std::string proxy;     // as libcurl takes it, with its credentials: never printed; empty: none
+  bool raw = true;       // nothing is encrypted on the way to whoever reads our bytes
+  std::string origin{};  // as Url has it
 };
 
 // An open connection to a server or a proxy. libcurl makes it (names, addresses, TLS, CONNECT and
