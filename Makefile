@@ -30,11 +30,12 @@ check:
 	tools/setup build test check clang
 	tools/check --all
 
-# The measured claims, against their rivals in the same run.
+# The measured claims, against references and peers in the same run. BENCH: see tools/bench.
 bench: weighbridge
 	tools/setup test bench
 	cmake --build --preset release -j $(JOBS)
-	tools/bench
+	tools/peers-env
+	tools/bench $(BENCH)
 
 # Each fuzz target RUNS times.
 fuzz:

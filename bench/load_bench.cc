@@ -5,14 +5,10 @@
 //
 //   load_bench DIRECTORY-URL FILE-URL PAIRS
 
-#include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <string>
 #include <vector>
-
-#include <sys/resource.h>
 
 #include <blake3.h>
 #include <curl/curl.h>
@@ -23,47 +19,10 @@
 #include "loader/loader.h"
 #include "net/http_client.h"
 #include "sources/http_source.h"
+#include "turns.h"
 
-namespace weighbridge {
+namespace weighbridge::bench {
 namespace {
-
-struct Cost {
-  double wall_seconds = 0;
-  double cpu_seconds = 0;
-};
-
-double seconds(const timeval& time) {
-  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
-}
-
-Cost now() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  const auto wall = std::chrono::steady_clock::now().time_since_epoch();
-  return {std::chrono::duration<double>(wall).count(),
-          seconds(usage.ru_utime) + seconds(usage.ru_stime)};
-}
-
-template <typename Work>
-Cost measure(Work&& work) {
-  const Cost before = now();
-  work();
-  const Cost after = now();
-  return {after.wall_seconds - before.wall_seconds, after.cpu_seconds - before.cpu_seconds};
-}
-
-[[noreturn]] void fail(const std::string& why) {
-  std::fprintf(stderr, "load_bench: %s\n", why.c_str());
-  std::exit(1);
-}
-
-template <typename T>
-T must(base::Result<T> result) {
-  if (!result.ok()) {
-    fail(result.error().message());
-  }
-  return std::move(result).value();
-}
 
 std::size_t discard(char*, std::size_t size, std::size_t count, void* total) {
   *static_cast<std::uint64_t*>(total) += size * count;
@@ -93,11 +52,6 @@ unsigned hash(const std::vector<std::byte>& bytes) {
   std::uint8_t digest[BLAKE3_OUT_LEN];
   blake3_hasher_finalize(&hasher, digest, sizeof(digest));
   return digest[0];
-}
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
 }
 
 // Confined to one thread.
@@ -165,11 +119,11 @@ int run(const std::string& directory_url, const std::string& file_url, int pairs
 }
 
 }  // namespace
-}  // namespace weighbridge
+}  // namespace weighbridge::bench
 
 int main(int argc, char** argv) {
   if (argc != 4) {
-    weighbridge::fail("usage: load_bench DIRECTORY-URL FILE-URL PAIRS");
+    weighbridge::bench::fail("usage: load_bench DIRECTORY-URL FILE-URL PAIRS");
   }
-  return weighbridge::run(argv[1], argv[2], std::atoi(argv[3]));
+  return weighbridge::bench::run(argv[1], argv[2], std::atoi(argv[3]));
 }

@@ -1,7 +1,9 @@
 // Serves a directory over loopback HTTP and flips bytes on request, to show that they are caught:
 //
-//   fault_server DIR [--port N] [--flip PATH:OFFSET]...
+//   fault_server DIR [--port N] [--flip PATH:OFFSET]... [--connection-rate BYTES] [--rate BYTES]
+//                [--most-answers N]
 //
+// The rates are bytes a second, of one connection and of all; above N answers at once come 503s.
 // Prints "listening http://127.0.0.1:PORT" and serves until SIGINT or SIGTERM.
 //   GET /_fault?flip=PATH:OFFSET   flips that byte in every answer from now on; may be repeated
 //   GET /_fault?clear              serves the files as they are again
@@ -21,6 +23,7 @@
 #include "base/text.h"
 #include "sync/guarded.h"
 #include "testing/http_server.h"
+#include "testing/shaped_origin.h"
 
 namespace {
 
@@ -34,6 +37,7 @@ struct Options {
   std::string directory;
   int port = 0;
   std::vector<std::string> flips;
+  weighbridge::testing::Shape shape;
 };
 
 // Which bytes to flip, by path. Thread-safe.
@@ -110,6 +114,11 @@ Fault control(Flips& flips, std::string_view query) {
   return text("flip=PATH:OFFSET or clear\n", 400);
 }
 
+// 0, which is no limit, if it is none.
+std::uint64_t number(std::string_view text) {
+  return weighbridge::base::parse_decimal(text).value_or(0);
+}
+
 std::optional<Options> parse(const std::vector<std::string>& words) {
   Options options;
   for (std::size_t i = 0; i < words.size(); ++i) {
@@ -122,6 +131,12 @@ std::optional<Options> parse(const std::vector<std::string>& words) {
         return std::nullopt;
       }
       options.port = static_cast<int>(*port);
+    } else if (words[i] == "--connection-rate" && !last) {
+      options.shape.connection_bytes_per_second = number(words[++i]);
+    } else if (words[i] == "--rate" && !last) {
+      options.shape.total_bytes_per_second = number(words[++i]);
+    } else if (words[i] == "--most-answers" && !last) {
+      options.shape.most_answers = number(words[++i]);
     } else if (options.directory.empty() && !words[i].starts_with("--")) {
       options.directory = words[i];
     } else {
@@ -146,6 +161,7 @@ int run(const Options& options) {
   sigaddset(&ends, SIGTERM);
   pthread_sigmask(SIG_BLOCK, &ends, nullptr);
   HttpServer server({}, options.port);
+  const auto shaped = weighbridge::testing::ShapedOrigin(options.shape).decide();
   server.set_decide([&](const HttpRequest& request) {
     if (request.path == "/_stats") {
       return text(stats(server));
@@ -153,7 +169,7 @@ int run(const Options& options) {
     if (request.path == "/_fault") {
       return control(flips, request.query);
     }
-    Fault fault;
+    Fault fault = shaped(request);
     fault.flip_bits = flips.of(request.path);
     return fault;
   });
@@ -170,7 +186,10 @@ int run(const Options& options) {
 int main(int argc, char** argv) {
   const auto options = parse(std::vector<std::string>(argv + 1, argv + argc));
   if (!options) {
-    fmt::print(stderr, "usage: fault_server DIR [--port N] [--flip PATH:OFFSET]...\n");
+    fmt::print(
+        stderr,
+        "usage: fault_server DIR [--port N] [--flip PATH:OFFSET]... [--connection-rate BYTES] "
+        "[--rate BYTES] [--most-answers N]\n");
     return 2;
   }
   return run(*options);

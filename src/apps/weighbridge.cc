@@ -3,6 +3,8 @@
 #include <csignal>
 #include <cstdlib>
 #include <memory>
+#include <optional>
+#include <random>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -19,7 +21,9 @@
 #include "net/http_client.h"
 #include "sources/file_source.h"
 #include "sources/http_source.h"
+#include "store/proofs.h"
 #include "transfer/first_seen.h"
+#include "transfer/local_proofs.h"
 #include "transfer/transfer.h"
 
 namespace weighbridge::apps {
@@ -45,6 +49,19 @@ std::string ca_file() {
     }
   }
   return {};
+}
+
+// Where this machine keeps what it knows; nothing if the environment does not say.
+std::optional<std::string> home_directory() {
+  const char* const own = std::getenv("WEIGHBRIDGE_HOME");
+  if (own != nullptr && *own != '\0') {
+    return own;
+  }
+  const char* const user = std::getenv("HOME");
+  if (user != nullptr && *user != '\0') {
+    return std::string(user) + "/.cache/weighbridge";
+  }
+  return std::nullopt;
 }
 
 base::Error no_source_for(const model::Ref& ref) {
@@ -80,7 +97,14 @@ int run(std::vector<std::string> arguments) {
   options.ca_file = ca_file();
   const auto client = net::make_http_client(std::move(options));
   transfer::FirstSeen first_seen;
-  transfer::Transfer transfer(first_seen);
+  std::optional<store::Proofs> proofs;
+  std::optional<transfer::LocalProofs> local_proofs;
+  if (const auto home = home_directory()) {
+    proofs.emplace(*files, *home);
+    local_proofs.emplace(*proofs);
+  }
+  transfer::LocalProofs* const known = local_proofs ? &*local_proofs : nullptr;
+  transfer::Transfer transfer(first_seen, std::random_device{}(), known);
   device::HostPool pool(kKeepNothing);
   cli::DescriptorOutput out(STDOUT_FILENO, "standard output");
   cli::DescriptorOutput err(STDERR_FILENO, "standard error");
@@ -90,7 +114,8 @@ int run(std::vector<std::string> arguments) {
       transfer,
       pool,
       out,
-      err};
+      err,
+      known};
   return cli::run_command_line(base::Call(base::system_clock()).stopped_by(stop.token()),
                                environment,
                                cli::model_commands(),

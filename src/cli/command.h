@@ -9,6 +9,7 @@
 #include "device/host_memory.h"
 #include "io/file_system.h"
 #include "sources/source.h"
+#include "transfer/local_proofs.h"
 #include "transfer/transfer.h"
 
 namespace CLI {
@@ -25,6 +26,8 @@ struct Environment {
   device::HostPool& pool;
   Output& out;  // what was asked for
   Output& err;  // progress and errors
+  // What this machine has hashed before; null where that is not kept.
+  transfer::LocalProofs* local_proofs = nullptr;
 };
 
 // How a command speaks; flags that every command has.

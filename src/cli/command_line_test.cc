@@ -1,5 +1,6 @@
 #include "cli/command_line.h"
 
+#include <chrono>
 #include <fstream>
 #include <map>
 #include <set>
@@ -11,11 +12,14 @@
 
 #include "base/json.h"
 #include "base/version.h"
+#include "formats/seal.h"
 #include "formats/testing/safetensors_writer.h"
 #include "hash/hash_tree.h"
 #include "hash/sha256.h"
 #include "sources/file_source.h"
+#include "store/proofs.h"
 #include "testing/scratch_directory.h"
+#include "transfer/local_proofs.h"
 
 namespace weighbridge::cli {
 namespace {
@@ -86,9 +90,16 @@ class CommandLineTest : public ::testing::Test {
     out_.text.clear();
     err_.text.clear();
     transfer::FirstSeen first_seen;
-    transfer::Transfer transfer(first_seen, 7);
-    const Environment environment{
-        *files_, [this](const model::Ref& ref) { return open(ref); }, transfer, pool_, out_, err_};
+    store::Proofs proofs(*files_, home_.path());
+    transfer::LocalProofs local_proofs(proofs);
+    transfer::Transfer transfer(first_seen, 7, &local_proofs);
+    const Environment environment{*files_,
+                                  [this](const model::Ref& ref) { return open(ref); },
+                                  transfer,
+                                  pool_,
+                                  out_,
+                                  err_,
+                                  &local_proofs};
     const auto commands = model_commands();
     return run_command_line(call_, environment, commands, std::move(arguments));
   }
@@ -128,7 +139,17 @@ class CommandLineTest : public ::testing::Test {
 
   std::string directory() const { return scratch_.path(); }
 
+  // Takes the model's file for what was hashed before, whatever its bytes are now.
+  void pretend_hashed(const model::File& as) {
+    store::Proofs proofs(*files_, home_.path());
+    store::HashedFile hashed{as.size, *as.root, as.pieces, {}};
+    const auto later = base::system_clock().wall_now() + std::chrono::hours(1);
+    const auto info = files_->info(scratch_ / "model.safetensors").value();
+    ASSERT_TRUE(proofs.remember(info, later, hashed).value());
+  }
+
   const testing::ScratchDirectory scratch_;
+  const testing::ScratchDirectory home_;
   const std::unique_ptr<io::FileSystem> files_ = io::real_file_system();
   device::HostPool pool_{0};
   base::Call call_{base::system_clock()};
@@ -205,6 +226,46 @@ TEST_F(CommandLineTest, SealThenLoadIsOriginAndPinnedWhenPinned) {
   EXPECT_EQ(number_of(members(load.at("proof")).at("origin")), 3'000'500);
   ASSERT_EQ(run({"load", directory() + "#sha256=" + text_of(seal.at("sha256")), "--json"}), 0);
   EXPECT_EQ(number_of(members(json().at("proof")).at("pinned")), 3'000'500);
+}
+
+TEST_F(CommandLineTest, WhatIsRequiredOfTheProofIsMetOrNothingIsHandedOver) {
+  write_model();
+  for (const char* command : {"load", "inspect"}) {
+    EXPECT_EQ(run({command, directory(), "--require-proof", "first-seen"}), 0) << err_.text;
+    EXPECT_EQ(run({command, directory(), "--require-proof", "origin", "--json"}), 6);
+    EXPECT_EQ(out_.text, "");
+    auto error = json_error();
+    EXPECT_EQ(text_of(error.at("code")), "denied");
+    EXPECT_EQ(text_of(error.at("message")), "the proof is first_seen, origin is required");
+    EXPECT_EQ(text_of(error.at("file")), "model.safetensors");
+  }
+  ASSERT_EQ(run({"seal", directory(), "--json"}), 0) << err_.text;
+  const std::string sealed = text_of(json().at("sha256"));
+  for (const char* command : {"load", "inspect"}) {
+    EXPECT_EQ(run({command, directory(), "--require-proof", "origin"}), 0) << err_.text;
+    EXPECT_EQ(run({command, directory(), "--require-proof", "pinned"}), 6);
+    EXPECT_EQ(run({command, directory() + "#sha256=" + sealed, "--require-proof", "pinned"}), 0)
+        << err_.text;
+    EXPECT_EQ(run({command, directory(), "--require-proof", "none"}), 2);
+  }
+}
+
+TEST_F(CommandLineTest, VerifyAlwaysHashesWhatSealedTakesAsHashedBefore) {
+  write_model();
+  ASSERT_EQ(run({"seal", directory()}), 0) << err_.text;
+  const auto seal =
+      formats::parse_seal(io::read_file(*files_, scratch_ / "weighbridge.seal", 1 << 20).value())
+          .value();
+  model::Snapshot snapshot = formats::snapshot_of(seal, "", {}, model::Trust::kOrigin);
+  std::vector<std::byte> damaged = model_bytes_;
+  damaged.back() ^= std::byte{1};
+  write("model.safetensors", damaged);
+  pretend_hashed(*snapshot.find("model.safetensors"));
+  EXPECT_EQ(run({"load", directory()}), 0) << err_.text;
+  EXPECT_EQ(run({"load", directory(), "--verify", "sealed"}), 0) << err_.text;
+  EXPECT_EQ(run({"load", directory(), "--verify", "always"}), 3);
+  EXPECT_EQ(run({"verify", directory()}), 3);
+  EXPECT_EQ(run({"load", directory(), "--verify", "never"}), 2);
 }
 
 TEST_F(CommandLineTest, SealRefusesWhatIsNoLocalDirectory) {

@@ -14,6 +14,7 @@
 #include "cli/progress.h"
 #include "cli/report.h"
 #include "index/index.h"
+#include "loader/required_proof.h"
 #include "model/tensor.h"
 #include "transfer/content_id.h"
 #include "transfer/resolve.h"
@@ -73,12 +74,14 @@ std::vector<Trust> trusts_of(transfer::Transfer& transfer,
 Result<Inspected> inspect(const Call& call,
                           const Environment& environment,
                           Style style,
-                          const std::string& text) {
+                          const std::string& text,
+                          Trust least_trust) {
   OpenedRef opened = TRY(open_ref(environment, text));
   sources::Source& source = *opened.source;
   model::Snapshot snapshot = TRY(transfer::resolve(call, source, opened.ref));
   index::Index index =
       TRY(index::Index::open(call, environment.transfer, source, std::move(snapshot)));
+  TRY(loader::require_proof(index, least_trust));
   TRY(prove_whole(call, environment, style, source, index));
   std::vector<Trust> trusts = trusts_of(environment.transfer, source, index);
   const auto content_id =
@@ -213,10 +216,12 @@ std::string_view InspectCommand::example() const {
 
 void InspectCommand::declare(CLI::App& app) {
   app.add_option("REF", ref_, "Directory, file or URL; a pin may follow after '#'")->required();
+  policy_.declare(app);
 }
 
 Result<void> InspectCommand::run(const Call& call, const Environment& environment, Style style) {
-  const Inspected inspected = TRY(inspect(call, environment, style, ref_));
+  policy_.apply(environment);
+  const Inspected inspected = TRY(inspect(call, environment, style, ref_, policy_.required()));
   return style.json ? print_json(inspected, environment.out)
                     : print_for_people(inspected, environment.out);
 }

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "cli/command.h"
+#include "cli/proof_policy.h"
 
 namespace weighbridge::cli {
 
@@ -23,6 +24,7 @@ class InspectCommand final : public Command {
 
  private:
   std::string ref_;
+  ProofPolicy policy_;
 };
 
 }  // namespace weighbridge::cli

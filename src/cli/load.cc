@@ -11,6 +11,7 @@
 
 #include "base/text.h"
 #include "base/units.h"
+#include "cli/explain.h"
 #include "cli/open_ref.h"
 #include "cli/progress.h"
 #include "cli/report.h"
@@ -35,6 +36,7 @@ struct Loaded {
   loader::LoadReport report;
   base::Duration took{};
   std::optional<std::vector<hash::Sha256Digest>> digests;  // of `tensors`
+  bool explained = false;                                  // asked for
 };
 
 // The most memory that stood at once, as the kernel counts it, or nothing where it does not say.
@@ -63,11 +65,11 @@ Result<Loaded> load(const Call& call,
                     const Environment& environment,
                     Style style,
                     const std::string& text,
-                    const std::vector<std::string>& filters) {
+                    const loader::LoadOptions& options) {
   const base::TimePoint began = call.clock().now();
   const OpenedRef opened = TRY(open_ref(environment, text));
   const auto loader = TRY(loader::Loader::open(
-      call, {*opened.source, environment.transfer, environment.pool}, opened.ref, {filters}));
+      call, {*opened.source, environment.transfer, environment.pool}, opened.ref, options));
   Loaded loaded;
   {
     const ProgressDisplay display(
@@ -140,6 +142,10 @@ std::string as_json(const Loaded& loaded, std::optional<std::uint64_t> peak_rss)
   if (loaded.digests) {
     digest_members(json, loaded);
   }
+  if (loaded.explained) {
+    json.key("explain");
+    explain_json(json, *loaded.report.transfer.explanation);
+  }
   json.end_object();
   return text + "\n";
 }
@@ -187,6 +193,9 @@ std::string for_people(const Loaded& loaded, std::optional<std::uint64_t> peak_r
                         fmt::join(tensor.shape, ", "),
                         base::printable(tensor.name));
   }
+  if (loaded.explained) {
+    text += explain_text(*loaded.report.transfer.explanation);
+  }
   return text;
 }
 
@@ -205,11 +214,15 @@ void LoadCommand::declare(CLI::App& app) {
   app.add_option("--filter", filters_, "Only tensors whose name matches; may be repeated")
       ->type_name("GLOB")
       ->allow_extra_args(false);
+  policy_.declare(app);
   app.add_flag("--digests", digests_, "SHA-256 of each tensor, from the memory it stands in");
+  app.add_flag("--explain", explain_, "What was chosen, why, and where the time went");
 }
 
 Result<void> LoadCommand::run(const Call& call, const Environment& environment, Style style) {
-  Loaded loaded = TRY(load(call, environment, style, ref_, filters_));
+  policy_.apply(environment);
+  Loaded loaded = TRY(load(call, environment, style, ref_, {filters_, policy_.required()}));
+  loaded.explained = explain_;
   if (digests_) {
     loaded.digests = TRY(tensor_digests(call, loaded.tensors));
   }

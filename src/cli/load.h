@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "cli/command.h"
+#include "cli/proof_policy.h"
 
 namespace weighbridge::cli {
 
@@ -23,8 +24,10 @@ class LoadCommand final : public Command {
 
  private:
   std::string ref_;
+  bool explain_ = false;
   std::vector<std::string> filters_;
   bool digests_ = false;
+  ProofPolicy policy_;
 };
 
 }  // namespace weighbridge::cli

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "base/text.h"
 #include "base/units.h"
 #include "cli/report.h"
 
@@ -12,6 +13,7 @@ namespace {
 
 constexpr std::size_t kMaxBarColumns = 40;
 constexpr std::size_t kMinBarColumns = 10;
+constexpr std::size_t kMaxNoteBytes = 4096;
 constexpr std::string_view kWipeLine = "\r\x1b[K";
 
 // "0:07", "1:02:03".
@@ -79,19 +81,32 @@ ProgressDisplay::~ProgressDisplay() {
   }
   painter_.request_stop();
   painter_.join();
-  if (drawn_) {
-    (void)err_.write(kWipeLine);
+  const std::string last = (drawn_ ? std::string(kWipeLine) : std::string()) + noted();
+  if (!last.empty()) {
+    (void)err_.write(last);
   }
+}
+
+std::string ProgressDisplay::noted() const {
+  std::string text;
+  for (const std::string& note : progress_.notes.take()) {
+    text += base::printable(note, kMaxNoteBytes) + "\n";
+  }
+  return text;
 }
 
 void ProgressDisplay::draw(const std::stop_token& stop, std::size_t columns) {
   const bool is_terminal = columns > 0;
-  const base::Duration interval = is_terminal ? kBarInterval : kLineInterval;
-  while (clock_.sleep_until(clock_.now() + interval, stop)) {
-    const std::string text = is_terminal
-                                 ? std::string(kWipeLine) + progress_bar(doing_, sample(), columns)
-                                 : progress_line(doing_, sample()) + "\n";
-    if (!err_.write(text).ok()) {
+  base::TimePoint next_line = began_ + kLineInterval;
+  while (clock_.sleep_until(clock_.now() + kBarInterval, stop)) {
+    std::string text = noted();
+    if (is_terminal) {
+      text = std::string(kWipeLine) + text + progress_bar(doing_, sample(), columns);
+    } else if (clock_.now() >= next_line) {
+      next_line += kLineInterval;
+      text += progress_line(doing_, sample()) + "\n";
+    }
+    if (!text.empty() && !err_.write(text).ok()) {
       return;  // nobody looks
     }
     drawn_ = is_terminal;

@@ -24,8 +24,9 @@ std::string progress_line(std::string_view doing, const ProgressSample& sample);
 std::string progress_bar(std::string_view doing, const ProgressSample& sample, std::size_t columns);
 
 // Shows the progress of what its owner does meanwhile: a bar on a terminal, redrawn in place and
-// wiped at the end; elsewhere a line every kLineInterval. With --json or --quiet nothing.
-// Confined to its owner, who leaves `err` alone while it lives.
+// wiped at the end; elsewhere a line every kLineInterval; and a line for each note, soon after it
+// is made. With --json or --quiet nothing. Confined to its owner, who leaves `err` alone while it
+// lives.
 class ProgressDisplay {
  public:
   static constexpr base::Duration kBarInterval = std::chrono::milliseconds(100);
@@ -43,6 +44,8 @@ class ProgressDisplay {
 
  private:
   void draw(const std::stop_token& stop, std::size_t columns);
+  // The notes since the last look, a line each.
+  std::string noted() const;
   ProgressSample sample() const;
 
   const base::Clock& clock_;

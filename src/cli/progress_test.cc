@@ -51,9 +51,15 @@ ProgressSample quarter() {
 }
 
 // What a display writes in one interval, with a quarter of the bytes done.
-std::vector<std::string> shown(std::size_t columns, base::Duration interval, Style style) {
+std::vector<std::string> shown(std::size_t columns,
+                               base::Duration interval,
+                               Style style,
+                               const std::string& note = {}) {
   testing::ManualClock clock;
   transfer::Progress progress;
+  if (!note.empty()) {
+    progress.notes.add(note);
+  }
   progress.wanted_bytes = 256 * base::kMiB;
   progress.received_bytes = 64 * base::kMiB;
   Recorder err(columns);
@@ -94,6 +100,13 @@ TEST(ProgressDisplay, WritesPlainLinesElsewhereAndWipesNothing) {
   const auto lines = shown(0, ProgressDisplay::kLineInterval, {});
   ASSERT_THAT(lines, SizeIs(1));
   EXPECT_EQ(lines[0], "loading: 64.0 MiB of 256 MiB, 12.8 MiB/s, 0:15 left\n");
+}
+
+TEST(ProgressDisplay, SaysSoonWhatIsTriedAgainWithControlCharactersEscaped) {
+  EXPECT_THAT(shown(0, ProgressDisplay::kBarInterval, {}, "retrying a\x1b: busy"),
+              ElementsAre("retrying a\\x1b: busy\n"));
+  EXPECT_THAT(shown(80, ProgressDisplay::kBarInterval, {}, "retrying a"),
+              ElementsAre(StartsWith("\r\x1b[Kretrying a\n["), "\r\x1b[K"));
 }
 
 TEST(ProgressDisplay, IsSilentWithQuietAndWithJson) {

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "base/text.h"
+#include "cli/explain.h"
 #include "cli/open_ref.h"
 #include "cli/progress.h"
 #include "cli/report.h"
@@ -31,6 +32,7 @@ struct Verified {
   std::optional<hash::Root> content_id;
   transfer::Verification verification;
   base::Duration took{};
+  bool explained = false;  // asked for
 };
 
 Result<Verified> verify(const Call& call,
@@ -87,6 +89,10 @@ std::string as_json(const Verified& verified) {
     json.text(path);
   }
   json.end_array();
+  if (verified.explained) {
+    json.key("explain");
+    explain_json(json, *verified.verification.explanation);
+  }
   json.end_object();
   return text + "\n";
 }
@@ -108,6 +114,9 @@ std::string for_people(const Verified& verified) {
   }
   if (verification.failed.empty()) {
     text += "  every file is as it should be\n";
+  }
+  if (verified.explained) {
+    text += explain_text(*verification.explanation);
   }
   return text;
 }
@@ -150,10 +159,12 @@ std::string_view VerifyCommand::example() const {
 
 void VerifyCommand::declare(CLI::App& app) {
   app.add_option("REF", ref_, "Directory, file or URL; a pin may follow after '#'")->required();
+  app.add_flag("--explain", explain_, "What was chosen, why, and where the time went");
 }
 
 Result<void> VerifyCommand::run(const Call& call, const Environment& environment, Style style) {
-  const Verified verified = TRY(verify(call, environment, style, ref_));
+  Verified verified = TRY(verify(call, environment, style, ref_));
+  verified.explained = explain_;
   TRY(environment.out.write(style.json ? as_json(verified) : for_people(verified)));
   return verdict(verified.verification);
 }

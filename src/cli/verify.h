@@ -24,6 +24,7 @@ class VerifyCommand final : public Command {
 
  private:
   std::string ref_;
+  bool explain_ = false;
 };
 
 }  // namespace weighbridge::cli

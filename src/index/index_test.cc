@@ -16,7 +16,6 @@ namespace {
 
 using base::Code;
 using base::Result;
-using formats::testing::MadeTensor;
 using formats::testing::make_safetensors;
 using sources::testing::FakeSource;
 using sources::testing::sealed_file;

@@ -5,15 +5,22 @@
 #include <cstdio>
 #include <cstring>
 #include <limits>
+#include <mutex>
 #include <string_view>
 #include <utility>
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <fmt/format.h>
+
+#include "io/page_cache.h"
 
 namespace weighbridge::io {
 namespace {
@@ -37,6 +44,9 @@ Code code_of(int error) {
     case ENOSPC:
     case EDQUOT:
       return Code::kExhausted;
+    case EOPNOTSUPP:
+    case ENOSYS:
+      return Code::kUnsupported;
     default:
       return Code::kIo;
   }
@@ -84,6 +94,11 @@ FileInfo info_of(const struct stat& status) {
   info.inode = status.st_ino;
   info.mtime_ns = nanoseconds(status.st_mtim);
   info.ctime_ns = nanoseconds(status.st_ctim);
+  info.atime_ns = nanoseconds(status.st_atim);
+  info.mode = status.st_mode & 07777U;
+  info.links = status.st_nlink;
+  constexpr std::uint64_t kStatBlockBytes = 512;
+  info.disk_bytes = static_cast<std::uint64_t>(status.st_blocks) * kStatBlockBytes;
   return info;
 }
 
@@ -94,7 +109,11 @@ class Descriptor {
 
   Descriptor(Descriptor&& other) noexcept : number_(std::exchange(other.number_, -1)) {}
 
-  Descriptor& operator=(Descriptor&&) = delete;
+  Descriptor& operator=(Descriptor&& other) noexcept {
+    std::swap(number_, other.number_);
+    return *this;
+  }
+
   Descriptor(const Descriptor&) = delete;
   Descriptor& operator=(const Descriptor&) = delete;
 
@@ -117,13 +136,23 @@ Descriptor open_descriptor(const std::string& path, int flags) {
   return Descriptor(uninterrupted([&] { return ::open(path.c_str(), flags | O_CLOEXEC, kMode); }));
 }
 
+Error no_direct_reads(const std::string& path) {
+  return Error(Code::kUnsupported, "this file system has no direct reads: " + path).in_file(path);
+}
+
+// The same file once more, for direct reads: O_DIRECT belongs to a descriptor, and by its path it
+// might be another file by now.
+Descriptor open_direct(int descriptor) {
+  return open_descriptor(fmt::format("/proc/self/fd/{}", descriptor), O_RDONLY | O_DIRECT);
+}
+
 // The kernel's offsets are signed.
 bool is_offset(std::uint64_t offset, std::uint64_t size) {
   constexpr auto kMost = static_cast<std::uint64_t>(std::numeric_limits<off_t>::max());
   return offset <= kMost && size <= kMost - offset;
 }
 
-// Thread-safe: every call names its offset.
+// Thread-safe: every call names its offset, and the second descriptor is opened once.
 class RealFile final : public OpenFile {
  public:
   RealFile(Descriptor descriptor, std::string path)
@@ -139,6 +168,28 @@ class RealFile final : public OpenFile {
     }
     return static_cast<std::size_t>(got);
   }
+
+  Result<std::size_t> read_direct_at(std::uint64_t offset, std::span<std::byte> into) override {
+    TRY(check_offset(offset, into.size()));
+    std::call_once(direct_opened_, [this] { direct_ = open_direct(descriptor_.number()); });
+    if (!direct_.valid()) {
+      return no_direct_reads(path_);
+    }
+    const ssize_t got = uninterrupted([&] {
+      return ::pread(direct_.number(), into.data(), into.size(), static_cast<off_t>(offset));
+    });
+    if (got < 0 && errno == EINVAL) {
+      return no_direct_reads(path_);
+    }
+    if (got < 0) {
+      return failure("read", path_).at(offset);
+    }
+    return static_cast<std::size_t>(got);
+  }
+
+  bool is_cached(base::Range range) override { return looks_cached(descriptor_.number(), range); }
+
+  bool is_remote() override { return lies_far_away(descriptor_.number()); }
 
   Result<void> write_at(std::uint64_t offset, std::span<const std::byte> bytes) override {
     TRY(check_offset(offset, bytes.size()));
@@ -173,6 +224,68 @@ class RealFile final : public OpenFile {
     return {};
   }
 
+  Result<void> reserve(std::uint64_t bytes) override {
+    if (bytes == 0) {
+      return {};
+    }
+    TRY(check_offset(0, bytes));
+    const int done = uninterrupted(
+        [&] { return ::fallocate(descriptor_.number(), 0, 0, static_cast<off_t>(bytes)); });
+    if (done != 0) {
+      return failure("reserve space for", path_);
+    }
+    return {};
+  }
+
+  Result<void> set_mode(std::uint32_t mode) override {
+    if (::fchmod(descriptor_.number(), mode) != 0) {
+      return failure("change the mode of", path_);
+    }
+    return {};
+  }
+
+  Result<void> set_used(std::int64_t atime_ns) override {
+    constexpr std::int64_t kSecond = 1'000'000'000;
+    const std::array<timespec, 2> times = {
+        timespec{atime_ns / kSecond, static_cast<long>(atime_ns % kSecond)},
+        timespec{0, UTIME_OMIT},
+    };
+    if (::futimens(descriptor_.number(), times.data()) != 0) {
+      return failure("note the use of", path_);
+    }
+    return {};
+  }
+
+  // A lock of flock(2): an OFD lock excludes others only on a descriptor opened for writing, which
+  // nobody gets of a file with mode 0444. Both belong to the open file, not to the process.
+  Result<bool> try_lock(Lock kind) override {
+    const int operation = (kind == Lock::kShared ? LOCK_SH : LOCK_EX) | LOCK_NB;
+    if (uninterrupted([&] { return ::flock(descriptor_.number(), operation); }) == 0) {
+      return true;
+    }
+    if (errno == EWOULDBLOCK) {
+      return false;
+    }
+    return failure("lock", path_);
+  }
+
+  Result<void> clone_range(OpenFile& from, base::Range range, std::uint64_t to) override {
+    file_clone_range clone{};
+    clone.src_fd = from.descriptor();
+    clone.src_offset = range.begin;
+    clone.src_length = range.size();
+    clone.dest_offset = to;
+    if (::ioctl(descriptor_.number(), FICLONERANGE, &clone) != 0) {
+      // Other file systems, other devices and odd ends are all refused by other names.
+      const bool cannot = errno == EXDEV || errno == EINVAL || errno == ENOTTY || errno == EBADF;
+      errno = cannot ? EOPNOTSUPP : errno;
+      return failure("clone into", path_);
+    }
+    return {};
+  }
+
+  int descriptor() const override { return descriptor_.number(); }
+
  private:
   Result<void> check_offset(std::uint64_t offset, std::uint64_t size) const {
     if (!is_offset(offset, size)) {
@@ -183,6 +296,8 @@ class RealFile final : public OpenFile {
 
   const Descriptor descriptor_;
   const std::string path_;
+  std::once_flag direct_opened_;
+  Descriptor direct_{-1};
 };
 
 Result<std::unique_ptr<OpenFile>> open_file(const std::string& path, int flags) {
@@ -191,6 +306,45 @@ Result<std::unique_ptr<OpenFile>> open_file(const std::string& path, int flags) 
     return failure((flags & O_CREAT) != 0 ? "create" : "open", path);
   }
   return std::unique_ptr<OpenFile>(std::make_unique<RealFile>(std::move(descriptor), path));
+}
+
+struct VolumeKind {
+  std::uint64_t magic;  // statfs(2)
+  std::string_view name;
+};
+
+// What is not on this machine's own disks. FUSE may be anything, and its locks often lock nothing.
+constexpr std::array kNetworkKinds = {
+    VolumeKind{0x6969, "nfs"},
+    VolumeKind{0x517B, "smb"},
+    VolumeKind{0xFE534D42, "smb2"},
+    VolumeKind{0xFF534D42, "cifs"},
+    VolumeKind{0x01021997, "9p"},
+    VolumeKind{0x00C36400, "ceph"},
+    VolumeKind{0x0BD00BD0, "lustre"},
+    VolumeKind{0x47504653, "gpfs"},
+    VolumeKind{0x5346414F, "afs"},
+    VolumeKind{0x65735546, "fuse"},
+};
+
+Result<Volume> volume_of(const std::string& path) {
+  struct statfs status {};
+
+  if (uninterrupted([&] { return ::statfs(path.c_str(), &status); }) != 0) {
+    return failure("examine the file system of", path);
+  }
+  const auto block_bytes = static_cast<std::uint64_t>(status.f_bsize);
+  Volume volume;
+  volume.free_bytes = status.f_bavail * block_bytes;
+  volume.total_bytes = status.f_blocks * block_bytes;
+  volume.kind = "local";
+  for (const VolumeKind& kind : kNetworkKinds) {
+    if (static_cast<std::uint32_t>(status.f_type) == kind.magic) {
+      volume.is_network = true;
+      volume.kind = kind.name;
+    }
+  }
+  return volume;
 }
 
 struct CloseDirectory {
@@ -291,9 +445,83 @@ class RealFileSystem final : public FileSystem {
     }
     return {};
   }
+
+  Result<std::unique_ptr<OpenFile>> open_to_write(const std::string& path,
+                                                  Caching caching) override {
+    auto file = open_file(path, O_RDWR | (caching == Caching::kBypass ? O_DIRECT : 0));
+    if (!file.ok() && caching == Caching::kBypass && errno == EINVAL) {
+      errno = EOPNOTSUPP;
+      return failure("bypass the page cache for", path);
+    }
+    return file;
+  }
+
+  Result<void> link(const std::string& from, const std::string& to) override {
+    if (::link(from.c_str(), to.c_str()) != 0) {
+      return failure("link " + from + " as", to);
+    }
+    return {};
+  }
+
+  Result<Volume> volume(const std::string& path) override { return volume_of(path); }
+
+  Result<void> sync_volume(const std::string& path) override {
+    const Descriptor descriptor = open_descriptor(path, O_RDONLY);
+    if (!descriptor.valid() || ::syncfs(descriptor.number()) != 0) {
+      return failure("sync the file system of", path);
+    }
+    return {};
+  }
 };
 
+Error cannot(std::string_view what) {
+  return Error(Code::kUnsupported, fmt::format("this file system cannot {}", what));
+}
+
 }  // namespace
+
+Result<void> OpenFile::reserve(std::uint64_t /*bytes*/) {
+  return cannot("reserve space");
+}
+
+Result<void> OpenFile::set_mode(std::uint32_t /*mode*/) {
+  return cannot("change modes");
+}
+
+Result<void> OpenFile::set_used(std::int64_t /*atime_ns*/) {
+  return cannot("note when a file was used");
+}
+
+Result<bool> OpenFile::try_lock(Lock /*kind*/) {
+  return cannot("lock");
+}
+
+Result<void> OpenFile::clone_range(OpenFile& /*from*/,
+                                   base::Range /*range*/,
+                                   std::uint64_t /*to*/) {
+  return cannot("share bytes between files");
+}
+
+int OpenFile::descriptor() const {
+  return -1;
+}
+
+Result<std::unique_ptr<OpenFile>> FileSystem::open_to_write(const std::string& /*path*/,
+                                                            Caching /*caching*/) {
+  return cannot("open what exists for writing");
+}
+
+Result<void> FileSystem::link(const std::string& /*from*/, const std::string& /*to*/) {
+  return cannot("link");
+}
+
+Result<Volume> FileSystem::volume(const std::string& /*path*/) {
+  return cannot("say what it is");
+}
+
+Result<void> FileSystem::sync_volume(const std::string& /*path*/) {
+  return cannot("sync at once");
+}
 
 std::unique_ptr<FileSystem> real_file_system() {
   return std::make_unique<RealFileSystem>();

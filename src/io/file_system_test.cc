@@ -1,11 +1,18 @@
 #include "io/file_system.h"
 
+#include <algorithm>
+#include <array>
+#include <cstdlib>
 #include <filesystem>
+#include <memory>
+#include <span>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <gmock/gmock.h>
@@ -85,6 +92,48 @@ TEST_F(FileSystemTest, ListsEntriesByTheirOwnKind) {
   EXPECT_EQ(files_->info(scratch_ / "link").value().kind, Kind::kFile);
 }
 
+TEST_F(FileSystemTest, ReadsDirectlyTheBytesOfTheFileOrSaysThatItCannot) {
+  write(path_, std::string(kDirectAlignment, 'a') + "the end");
+  const auto file = files_->open(path_).value();
+
+  struct alignas(kDirectAlignment) Page {
+    std::array<std::byte, 2 * kDirectAlignment> bytes;
+  };
+
+  const auto page = std::make_unique<Page>();
+  const auto got = file->read_direct_at(kDirectAlignment, page->bytes);
+  if (!got.ok()) {
+    EXPECT_EQ(got.error().code(), Code::kUnsupported);
+    return;
+  }
+  EXPECT_EQ(text_of(std::span(page->bytes).first(*got)), "the end");
+}
+
+TEST_F(FileSystemTest, WhereDirectReadsAreImpossibleItSaysSoAndReadsNothing) {
+  const auto file = files_->open("/proc/self/status").value();
+  std::vector<std::byte> bytes(1);
+  EXPECT_EQ(file->read_direct_at(0, bytes).error().code(), Code::kUnsupported);
+}
+
+TEST_F(FileSystemTest, SaysWhatStandsInThePageCache) {
+  const int descriptor = ::open(path_.c_str(), O_RDWR | O_CREAT, 0600);
+  ASSERT_EQ(::ftruncate(descriptor, 8 << 20), 0);
+  const auto file = files_->open(path_).value();
+  std::vector<std::byte> bytes(8 << 20);
+  ASSERT_EQ(file->read_at(0, bytes).value(), bytes.size());
+  EXPECT_TRUE(file->is_cached({0, bytes.size()}));
+  EXPECT_TRUE(file->is_cached({5, 6}));
+  EXPECT_FALSE(file->is_remote());
+
+  struct statfs status {};
+
+  ASSERT_EQ(::fstatfs(descriptor, &status), 0);
+  constexpr std::int64_t kTmpfs = 0x01021994;  // has no disk behind it
+  ASSERT_EQ(::posix_fadvise(descriptor, 0, 0, POSIX_FADV_DONTNEED), 0);
+  EXPECT_EQ(file->is_cached({0, bytes.size()}), status.f_type == kTmpfs);
+  ::close(descriptor);
+}
+
 TEST_F(FileSystemTest, OpeningANamedPipeDoesNotBlock) {
   ASSERT_EQ(::mkfifo(path_.c_str(), 0600), 0);
   EXPECT_EQ(files_->open(path_).value()->info().value().kind, Kind::kOther);
@@ -152,6 +201,103 @@ TEST_F(FileSystemTest, ThreadsReadAndWriteOneFileAtOnce) {
     }
   }
   EXPECT_EQ(read(path_).substr(0, 8), "abcdabcd");
+}
+
+TEST_F(FileSystemTest, ReservedSpaceIsTakenAndReadsAsZeros) {
+  const auto file = files_->create(path_).value();
+  ASSERT_TRUE(file->reserve(1 << 20).ok());
+  const FileInfo info = file->info().value();
+  EXPECT_EQ(info.size, 1U << 20);
+  EXPECT_GE(info.disk_bytes, 1U << 20);
+  EXPECT_EQ(read(path_), std::string(1 << 20, '\0'));
+  EXPECT_TRUE(file->reserve(0).ok());
+}
+
+TEST_F(FileSystemTest, MoreSpaceThanThereIsIsExhausted) {
+  const auto file = files_->create(path_).value();
+  const std::uint64_t too_much = files_->volume(path_)->total_bytes * 2;
+  const Code code = file->reserve(too_much).error().code();
+  // Larger than a file may be there, where the disk is large.
+  EXPECT_TRUE(code == Code::kExhausted || code == Code::kIo);
+}
+
+TEST_F(FileSystemTest, AFileHasAsManyNamesAsItWasGiven) {
+  write(path_, "text");
+  ASSERT_TRUE(files_->link(path_, scratch_ / "other").ok());
+  EXPECT_EQ(read(scratch_ / "other"), "text");
+  EXPECT_EQ(files_->info(path_)->links, 2U);
+  EXPECT_EQ(files_->link(path_, scratch_ / "other").error().code(), Code::kExists);
+  EXPECT_EQ(files_->link(scratch_ / "none", scratch_ / "new").error().code(), Code::kNotFound);
+}
+
+TEST_F(FileSystemTest, AModeAndATimeOfUseAreKept) {
+  const auto file = files_->create(path_).value();
+  ASSERT_TRUE(file->set_mode(0444).ok());
+  constexpr std::int64_t kUsed = 1'700'000'000'000'000'001;
+  const std::int64_t changed = file->info()->mtime_ns;
+  ASSERT_TRUE(file->set_used(kUsed).ok());
+  EXPECT_EQ(file->info()->mode, 0444U);
+  EXPECT_EQ(file->info()->atime_ns, kUsed);
+  EXPECT_EQ(file->info()->mtime_ns, changed);
+}
+
+TEST_F(FileSystemTest, ALockHoldsUntilItsFileIsClosed) {
+  write(path_, "");
+  ASSERT_EQ(::chmod(path_.c_str(), 0444), 0);
+  auto reader = files_->open(path_).value();
+  const auto other_reader = files_->open(path_).value();
+  const auto evictor = files_->open(path_).value();
+  EXPECT_TRUE(reader->try_lock(Lock::kShared).value());
+  EXPECT_TRUE(other_reader->try_lock(Lock::kShared).value());
+  EXPECT_FALSE(evictor->try_lock(Lock::kExclusive).value());
+  EXPECT_FALSE(reader->try_lock(Lock::kExclusive).value());
+  reader.reset();
+  EXPECT_TRUE(other_reader->try_lock(Lock::kExclusive).value());
+  EXPECT_TRUE(other_reader->try_lock(Lock::kShared).value());
+}
+
+TEST_F(FileSystemTest, WritesPastThePageCacheAreSeenByReaders) {
+  write(path_, "");
+  const auto direct = files_->open_to_write(path_, Caching::kBypass);
+  if (!direct.ok()) {
+    EXPECT_EQ(direct.error().code(), Code::kUnsupported);
+    return;
+  }
+  constexpr std::size_t kBytes = 2 * kDirectBytes;
+  const std::unique_ptr<std::byte[], void (*)(void*)> memory(
+      static_cast<std::byte*>(std::aligned_alloc(kDirectBytes, kBytes)), std::free);
+  const std::span bytes(memory.get(), kBytes);
+  std::ranges::fill(bytes, std::byte{7});
+  ASSERT_TRUE((*direct)->write_at(0, bytes).ok());
+  EXPECT_EQ(read(path_), std::string(kBytes, '\7'));
+}
+
+TEST_F(FileSystemTest, OpensToWriteOnlyWhatIsThere) {
+  EXPECT_EQ(files_->open_to_write(path_, Caching::kKeep).error().code(), Code::kNotFound);
+  write(path_, "text");
+  const auto file = files_->open_to_write(path_, Caching::kKeep).value();
+  ASSERT_TRUE(file->write_at(0, bytes_of("n")).ok());
+  EXPECT_EQ(read(path_), "next");
+}
+
+TEST_F(FileSystemTest, BytesAreSharedBetweenFilesOrTheRequestIsUnsupported) {
+  write(path_, std::string(8192, 'a'));
+  const auto from = files_->open(path_).value();
+  const auto to = files_->create(scratch_ / "to").value();
+  const auto cloned = to->clone_range(*from, {0, 8192}, 0);
+  if (cloned.ok()) {
+    EXPECT_EQ(read(scratch_ / "to"), read(path_));
+  } else {
+    EXPECT_EQ(cloned.error().code(), Code::kUnsupported);
+  }
+}
+
+TEST_F(FileSystemTest, SaysWhatAVolumeHasAndSyncsIt) {
+  const Volume volume = files_->volume(scratch_.path()).value();
+  EXPECT_GT(volume.total_bytes, volume.free_bytes);
+  EXPECT_FALSE(volume.kind.empty());
+  EXPECT_TRUE(files_->sync_volume(scratch_.path()).ok());
+  EXPECT_EQ(files_->volume(scratch_ / "none").error().code(), Code::kNotFound);
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <memory>
 #include <stop_token>
 #include <thread>
 #include <utility>
@@ -11,6 +12,7 @@
 #include "base/text.h"
 #include "hash/hash_tree.h"
 #include "loader/placement.h"
+#include "loader/required_proof.h"
 #include "loader/tensor_sink.h"
 #include "sync/bounded_queue.h"
 #include "sync/guarded.h"
@@ -111,6 +113,7 @@ class RunningLoader final : public Loader {
       report.transfer.requests = end.requests;
       report.transfer.retries = end.retries;
       report.transfer.received_bytes = end.received_bytes;
+      report.transfer.explanation = end.explanation;
       return report;
     });
   }
@@ -123,6 +126,7 @@ class RunningLoader final : public Loader {
     std::uint64_t requests = 0;
     std::uint64_t retries = 0;
     std::uint64_t received_bytes = 0;
+    std::shared_ptr<const transfer::Explanation> explanation;
     std::optional<Error> error;
   };
 
@@ -214,6 +218,7 @@ void RunningLoader::work(const Call& call) {
       end.requests = report->requests;
       end.retries = report->retries;
       end.received_bytes = report->received_bytes;
+      end.explanation = report->explanation;
       end.content_id = id;
     } else {
       end.error = std::move(report).error();
@@ -251,6 +256,7 @@ Result<std::unique_ptr<Loader>> Loader::open(const Call& call,
   model::Snapshot snapshot = TRY(transfer::resolve(call, parts.source, ref));
   index::Index index =
       TRY(index::Index::open(call, parts.transfer, parts.source, std::move(snapshot)));
+  TRY(require_proof(index, options.least_trust));
   auto loader = std::make_unique<RunningLoader>(parts.source, parts.transfer, std::move(index));
   TRY(loader->start(call, parts.pool, Filter(std::move(options.filters))));
   return std::unique_ptr<Loader>(std::move(loader));

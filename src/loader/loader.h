@@ -22,6 +22,8 @@ namespace weighbridge::loader {
 struct LoadOptions {
   // Shell patterns of tensor names; a tensor is wanted if one matches. Empty: all of them.
   std::vector<std::string> filters;
+  // kDenied, with nothing handed over, if a file of the model has less behind it.
+  model::Trust least_trust = model::Trust::kNone;
 };
 
 // What a finished load amounts to.

@@ -6,11 +6,16 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <stop_token>
 #include <string>
+#include <thread>
 #include <vector>
 
+#include <arpa/inet.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <spawn.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -130,6 +135,54 @@ TEST_F(HttpTlsTest, ACaOfOnesOwnIsTrustedWhenNamed) {
   const auto head = get("127.0.0.1", "model", ca_file());
   ASSERT_TRUE(head.ok()) << head.error().message();
   EXPECT_EQ(sink_.bytes(), "bytes");
+}
+
+TEST_F(HttpTlsTest, ALongBodyIsReceivedToItsLastByte) {
+  std::string bytes(5'000'000, '\0');
+  for (std::size_t i = 0; i < bytes.size(); ++i) {
+    bytes[i] = static_cast<char>(i * 131 / 7);
+  }
+  put("long", fmt::format("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", bytes.size()) + bytes);
+  testing::MemorySink sink(bytes.size(), 1 << 20);
+  HttpClientOptions options;
+  options.ca_file = ca_file();
+  options.no_proxy = "127.0.0.1";
+  HttpGet request;
+  request.url = fmt::format("https://127.0.0.1:{}/long", port_);
+  const auto call = base::Call(base::system_clock()).within(std::chrono::seconds(30));
+  const auto head = make_http_client(options)->get(call, request, sink);
+  ASSERT_TRUE(head.ok()) << head.error().message();
+  EXPECT_TRUE(sink.bytes() == bytes);
+}
+
+TEST_F(HttpTlsTest, AStopRequestWhileTheHandshakeWaitsEndsItAtOnce) {
+  const int listener = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof(address);
+  ASSERT_EQ(::bind(listener, reinterpret_cast<const sockaddr*>(&address), size), 0);
+  ASSERT_EQ(::listen(listener, 1), 0);
+  ::getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size);
+  std::stop_source stop;
+  int accepted = -1;
+  std::jthread silent([&] {
+    accepted = ::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC);
+    char byte = 0;
+    static_cast<void>(::read(accepted, &byte, 1));  // the handshake has begun
+    stop.request_stop();
+  });
+  HttpClientOptions options;
+  options.no_proxy = "127.0.0.1";
+  HttpGet request;
+  request.url = fmt::format("https://127.0.0.1:{}/", ntohs(address.sin_port));
+  const auto call = base::Call(base::system_clock()).stopped_by(stop.get_token());
+  const auto head = make_http_client(options)->get(call, request, sink_);
+  silent.join();
+  ::close(accepted);
+  ::close(listener);
+  ASSERT_FALSE(head.ok());
+  EXPECT_EQ(head.error().code(), Code::kCancelled);
 }
 
 TEST_F(HttpTlsTest, AnUnknownCaIsDeniedWithAHintHowToNameIt) {

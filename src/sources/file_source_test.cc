@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <memory>
 #include <stop_token>
 #include <string>
 #include <utility>
@@ -463,6 +464,24 @@ TEST_F(FileSourceTest, a_sealed_file_of_another_size_is_corrupt) {
   EXPECT_EQ(text.error().code(), Code::kCorrupt);
   EXPECT_THAT(text.error().message(), HasSubstr("10"));
   EXPECT_THAT(text.error().message(), HasSubstr("11"));
+}
+
+TEST_F(FileSourceTest, says_which_file_of_this_machine_it_is) {
+  write("f", "0123456789");
+  const auto source = open();
+  const LocalFile local = source->local(call_, "f").value().value();
+  EXPECT_EQ(local.info.inode, files_->info(scratch_ / "f").value().inode);
+  EXPECT_EQ(local.info.size, 10U);
+  EXPECT_EQ(local.validator, source->find(call_, "f").value().validator);
+  EXPECT_EQ(source->local(call_, "g").error().code(), Code::kNotFound);
+}
+
+TEST_F(FileSourceTest, a_file_on_a_remote_file_system_is_not_one_of_this_machine) {
+  write("f", "0123456789");
+  testing::FaultyFileSystem faulty(*files_);
+  faulty.pretend({.remote = true});
+  const auto source = open_file_source(faulty, model::Ref::parse(scratch_.path()).value()).value();
+  EXPECT_FALSE(source->local(call_, "f").value().has_value());
 }
 
 TEST_F(FileSourceTest, a_stopped_call_reads_nothing) {

@@ -135,8 +135,11 @@ class HttpSource final : public Source {
     return hash::hash_bytes(std::as_bytes(std::span<const char>(url_of(path)))).hex();
   }
 
+  // What object stores advise for one client, and more than any other server should have to bear.
+  std::size_t max_connections() const override { return 48; }
+
   // Enough to fill a fast link, few enough for each to keep its receive buffer in the cache.
-  std::size_t max_connections() const override { return 4; }
+  std::size_t first_connections() const override { return 4; }
 
  private:
   // An empty file has no byte to ask for, and must be there all the same.

@@ -11,6 +11,7 @@
 #include "base/body_sink.h"
 #include "base/call.h"
 #include "base/range.h"
+#include "io/file_system.h"
 #include "model/ref.h"
 #include "model/snapshot.h"
 
@@ -25,6 +26,12 @@ struct Listing {
 
   std::vector<model::File> files;  // in byte order of paths; no digests
   std::vector<Refused> refused;    // links to directories, devices, what may not be read, ...
+};
+
+// A file on a disk of this machine, as it stands there now.
+struct LocalFile {
+  io::FileInfo info;
+  model::Validator validator;  // the one find() gives
 };
 
 // Where bytes come from: one Ref, opened. Every call is ONE try: it neither retries nor hedges
@@ -48,6 +55,12 @@ class Source {
   // Size and validator of the file at `path`. kNotFound, or kDenied where the origin will not say.
   virtual base::Result<model::File> find(const base::Call& call, std::string_view path) = 0;
 
+  // Which file that is on a disk of this machine; nothing where it comes over a network, or through
+  // a file system whose time stamps are not this machine's.
+  virtual base::Result<std::optional<LocalFile>> local(const base::Call&, std::string_view) {
+    return std::optional<LocalFile>();
+  }
+
   // Bytes `range` of `file`, in order, into `sink`. kUnsupported, with nothing delivered, when the
   // origin can only send the file from its beginning and the range begins elsewhere; kConflict when
   // it is no longer the file that `file` describes, or kCorrupt when `file` has no validator and
@@ -64,8 +77,12 @@ class Source {
   // read out of it, and is not for people.
   virtual std::string identity(std::string_view path) const = 0;
 
-  // How many reads at once are polite and useful.
+  // How many reads at once are polite and useful, at most.
   virtual std::size_t max_connections() const = 0;
+
+  // How many to begin with. Where these are fewer, the source stands behind a network: transfer
+  // finds out how many are useful, and asks again for what lags.
+  virtual std::size_t first_connections() const { return max_connections(); }
 };
 
 // Opens the Source of a Ref; `main` wires one that knows every kind.

@@ -43,6 +43,9 @@ base::Result<void> Retry::wait_to_retry(const base::Call& call,
   if (pause >= call.remaining()) {
     return give_up(last, tries, ", as the deadline comes before the next");
   }
+  if (policy_.on_wait) {
+    policy_.on_wait(last, tries, pause);
+  }
   if (!call.clock().sleep_until(call.clock().now() + pause, call.stop())) {
     return give_up(last, tries, ", stopped on request").with_code(Code::kCancelled);
   }

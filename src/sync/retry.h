@@ -28,6 +28,8 @@ struct RetryPolicy {
   std::function<bool(const base::Error&)> may_retry = [](const base::Error& error) {
     return base::facts(error.code()).retry;
   };
+  // Told before each wait: what failed, how many tries there were, how long it waits.
+  std::function<void(const base::Error& error, unsigned tries, base::Duration pause)> on_wait = {};
 };
 
 // The one retry loop. Thread-safe if its random source is.

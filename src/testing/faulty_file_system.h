@@ -26,10 +26,19 @@ class FaultyFileSystem final : public io::FileSystem {
     kIo,         // EIO: the call does nothing
     kExhausted,  // ENOSPC: the call does nothing
     kTornWrite,  // a write leaves half of its bytes, then EIO; any other call is as with kIo
+    kKilled,     // a write leaves its first half, and all later calls fail until restart()
     kPowerLoss,  // this call and all later ones fail until lose_power()
   };
   // Names that were not synced may have reached the disk all the same.
   enum class Names : std::uint8_t { kForgotten, kKept };
+
+  // What its files say of where they lie. Direct reads abort if they are not aligned, and are read
+  // from below as any others.
+  struct Pretence {
+    bool cached = true;
+    bool remote = false;
+    bool direct_reads = false;
+  };
 
   // Borrows `below` for its life.
   explicit FaultyFileSystem(io::FileSystem& below);
@@ -37,11 +46,16 @@ class FaultyFileSystem final : public io::FileSystem {
 
   // The `nth` call from now on, counted from 1, fails; those after it do not.
   void fail_call(std::uint64_t nth, Fault fault);
-  // From now on a read gives at most 7 bytes.
+  // From now on a read gives at most 7 bytes, a direct one the least that it can.
   void give_short_reads();
+  void pretend(Pretence pretence);
+  // Direct reads that were not refused.
+  std::uint64_t direct_calls() const;
   // Throws away what has not reached the disk, then works again, as after a restart. Files that are
   // open must not be used any more.
   void lose_power(Names unsynced_names);
+  // Works again as it stands, as for the next process after a kill.
+  void restart();
   // Of the file system and its files.
   std::uint64_t calls() const;
 
@@ -53,6 +67,12 @@ class FaultyFileSystem final : public io::FileSystem {
   base::Result<void> remove(const std::string& path) override;
   base::Result<void> make_directory(const std::string& path) override;
   base::Result<void> sync_directory(const std::string& path) override;
+  // Always through the page cache, so that every write can be torn anywhere.
+  base::Result<std::unique_ptr<io::OpenFile>> open_to_write(const std::string& path,
+                                                            io::Caching caching) override;
+  base::Result<void> link(const std::string& from, const std::string& to) override;
+  base::Result<io::Volume> volume(const std::string& path) override;
+  base::Result<void> sync_volume(const std::string& path) override;
 
  private:
   class File;
@@ -61,6 +81,7 @@ class FaultyFileSystem final : public io::FileSystem {
   struct Node {
     bool is_directory = false;
     std::vector<std::byte> durable;
+    std::uint32_t mode = 0644;
   };
 
   // Where a path leads now, and where it leads after a power loss; null: nowhere.
@@ -85,6 +106,10 @@ class FaultyFileSystem final : public io::FileSystem {
   Fault fault_ = Fault::kIo;
   bool power_is_off_ = false;
   bool short_reads_ = false;
+  bool cached_ = true;
+  bool remote_ = false;
+  bool direct_reads_ = false;
+  std::uint64_t direct_calls_ = 0;
 };
 
 }  // namespace weighbridge::testing

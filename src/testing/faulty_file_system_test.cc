@@ -132,5 +132,51 @@ TEST_F(FaultyFileSystemTest, WithoutPowerEveryCallFailsUntilItIsBack) {
   EXPECT_TRUE(disk_.info(scratch_.path()).ok());
 }
 
+TEST_F(FaultyFileSystemTest, AKillTearsTheWriteAndLeavesAllThatCameBefore) {
+  const auto file = write(path_, "before");
+  disk_.fail_call(1, Fault::kKilled);
+  const std::string text = "12345678";
+  EXPECT_FALSE(file->write_at(6, std::as_bytes(std::span(text))).ok());
+  EXPECT_FALSE(file->write_at(0, std::as_bytes(std::span(text))).ok());
+  EXPECT_FALSE(disk_.remove(path_).ok());
+  disk_.restart();
+  EXPECT_EQ(found(path_), "before1234");
+  EXPECT_TRUE(disk_.remove(path_).ok());
+}
+
+TEST_F(FaultyFileSystemTest, ALinkIsTheSameFileAfterPowerLossToo) {
+  ASSERT_TRUE(write(path_, "text")->sync().ok());
+  ASSERT_TRUE(disk_.link(path_, scratch_ / "other").ok());
+  ASSERT_TRUE(disk_.sync_directory(scratch_.path()).ok());
+  disk_.lose_power(Names::kForgotten);
+  EXPECT_EQ(found(scratch_ / "other"), "text");
+  EXPECT_EQ(real_->info(path_)->inode, real_->info(scratch_ / "other")->inode);
+  EXPECT_EQ(real_->info(path_)->links, 2U);
+}
+
+TEST_F(FaultyFileSystemTest, ALinkThatWasNotSyncedIsUndone) {
+  ASSERT_TRUE(write(path_, "text")->sync().ok());
+  ASSERT_TRUE(disk_.sync_directory(scratch_.path()).ok());
+  ASSERT_TRUE(disk_.link(path_, scratch_ / "other").ok());
+  disk_.lose_power(Names::kForgotten);
+  EXPECT_EQ(found(scratch_ / "other"), "absent");
+  EXPECT_EQ(found(path_), "text");
+}
+
+TEST_F(FaultyFileSystemTest, SyncOfTheVolumeMakesEverythingLast) {
+  const auto file = write(path_, "text");
+  ASSERT_TRUE(disk_.sync_volume(scratch_.path()).ok());
+  disk_.lose_power(Names::kForgotten);
+  EXPECT_EQ(found(path_), "text");
+}
+
+TEST_F(FaultyFileSystemTest, AFileKeepsItsModeOverPowerLoss) {
+  const auto file = write(path_, "text");
+  ASSERT_TRUE(file->set_mode(0444).ok());
+  ASSERT_TRUE(disk_.sync_volume(scratch_.path()).ok());
+  disk_.lose_power(Names::kForgotten);
+  EXPECT_EQ(real_->info(path_)->mode, 0444U);
+}
+
 }  // namespace
 }  // namespace weighbridge::testing

@@ -19,6 +19,7 @@ namespace {
 
 constexpr std::uint64_t kSliceBytes = 1024 * 1024;
 constexpr std::uint64_t kSlicesPerSecond = 50;  // of a throttled body
+constexpr std::uint64_t kSharedSliceBytes = 256 * 1024;
 
 std::string http_date(std::time_t time) {
   std::tm parts{};
@@ -89,6 +90,9 @@ std::optional<ServedObject> served_file(const std::string& directory, std::strin
 }
 
 bool HttpReply::send(const std::optional<ServedObject>& object) {
+  if (fault_.hang_up) {
+    return false;
+  }
   choose(object);
   next_send_ = std::chrono::steady_clock::now();
   if (!wire_.send(head())) {
@@ -102,7 +106,8 @@ bool HttpReply::send(const std::optional<ServedObject>& object) {
 
 // Decides upon status, headers and body as an honest server would, then lets the fault speak.
 void HttpReply::choose(const std::optional<ServedObject>& object) {
-  const bool known = object && (request_.method == "GET" || request_.method == "HEAD");
+  const bool known =
+      object && (request_.method == "GET" || request_.method == "HEAD" || fault_.object);
   if (known) {
     body_ = object->bytes;
     headers_ = {{"ETag", object->etag}, {"Last-Modified", object->last_modified}};
@@ -175,8 +180,7 @@ bool HttpReply::send_body() {
 
 // What the fault has in store at this point of the body.
 std::optional<bool> HttpReply::pass(std::uint64_t position) {
-  if (fault_.stall_after == position &&
-      !wire_.wait(hooks_.released, std::chrono::steady_clock::time_point::max())) {
+  if (fault_.stall_after == position && !stall()) {
     return false;
   }
   if (fault_.cut_after == position) {
@@ -191,11 +195,18 @@ std::optional<bool> HttpReply::pass(std::uint64_t position) {
   return std::nullopt;
 }
 
+bool HttpReply::stall() {
+  const auto now = std::chrono::steady_clock::now();
+  const auto until =
+      fault_.stall_for ? now + *fault_.stall_for : std::chrono::steady_clock::time_point::max();
+  return wire_.wait(hooks_.released, until);
+}
+
 std::uint64_t HttpReply::slice_end(std::uint64_t position, std::uint64_t end) const {
-  const std::uint64_t slice =
-      fault_.bytes_per_second == 0
-          ? kSliceBytes
-          : std::max<std::uint64_t>(1, fault_.bytes_per_second / kSlicesPerSecond);
+  std::uint64_t slice = fault_.throttles.empty() ? kSliceBytes : kSharedSliceBytes;
+  if (fault_.bytes_per_second != 0) {
+    slice = std::max<std::uint64_t>(1, fault_.bytes_per_second / kSlicesPerSecond);
+  }
   std::uint64_t next = std::min(end, position + slice);
   if (position < body_.size()) {
     next = std::min<std::uint64_t>(next, body_.size());
@@ -209,8 +220,14 @@ std::uint64_t HttpReply::slice_end(std::uint64_t position, std::uint64_t end) co
 }
 
 bool HttpReply::send_slice(std::uint64_t begin, std::uint64_t end) {
+  for (const auto& throttle : fault_.throttles) {
+    next_send_ = std::max(next_send_, throttle->reserve(end - begin));
+  }
   if (!wire_.wait([] { return false; }, next_send_)) {
     return false;
+  }
+  if (end == body_.size() + fault_.append.size()) {
+    fault_.until_sent.reset();
   }
   if (fault_.bytes_per_second != 0) {
     next_send_ += std::chrono::nanoseconds((end - begin) * 1'000'000'000 / fault_.bytes_per_second);

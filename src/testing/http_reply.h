@@ -33,7 +33,7 @@ class HttpReply {
     std::function<bool()> released;                 // may a stalled answer go on?
   };
 
-  HttpReply(HttpWire& wire, const HttpRequest& request, const Fault& fault, Hooks hooks)
+  HttpReply(HttpWire& wire, const HttpRequest& request, Fault& fault, Hooks hooks)
       : wire_(wire), request_(request), fault_(fault), hooks_(std::move(hooks)) {}
 
   // False if the connection must be closed after it.
@@ -43,6 +43,7 @@ class HttpReply {
   void choose(const std::optional<ServedObject>& object);
   std::string head() const;
   bool send_body();
+  bool stall();
   bool send_slice(std::uint64_t begin, std::uint64_t end);
   std::uint64_t slice_end(std::uint64_t position, std::uint64_t end) const;
   // Nothing: go on. Otherwise the body ends here, and this says whether the connection lives.
@@ -50,7 +51,7 @@ class HttpReply {
 
   HttpWire& wire_;
   const HttpRequest& request_;
-  const Fault& fault_;
+  Fault& fault_;
   const Hooks hooks_;
 
   int status_ = 200;

@@ -1,5 +1,6 @@
 #include "testing/http_server.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <deque>
@@ -79,6 +80,7 @@ class HttpServer::Impl {
 
   struct State {
     std::shared_ptr<const Decide> decide;
+    std::shared_ptr<const Refuse> refuse;
     std::map<std::string, HttpObject, std::less<>> objects;
     std::string directory;
     std::map<std::string, HttpCounts, std::less<>> counts;
@@ -135,11 +137,25 @@ class HttpServer::Impl {
         return;
       }
       request->connection = id;
+      const auto refuse = state_.with([](const State& state) { return state.refuse; });
+      const auto refusal = refuse ? (*refuse)(*request) : std::nullopt;
+      if (refusal) {
+        if (answer(wire, *request, *refusal)) {
+          wire.drain();
+        }
+        return;
+      }
+      auto body = wire.read_body(*request);
+      if (!body) {
+        return;
+      }
+      request->body = std::move(*body);
       alive = answer(wire, *request) && base::to_lower(request->header("connection")) != "close";
     }
   }
 
-  bool answer(HttpWire& wire, HttpRequest& request) {
+  // As `instead` says, or as decided.
+  bool answer(HttpWire& wire, HttpRequest& request, const std::optional<Fault>& instead = {}) {
     const auto decide = state_.with([&](State& state) {
       HttpCounts& counts = state.counts[request.path];
       request.index = state.total.requests++;
@@ -150,7 +166,7 @@ class HttpServer::Impl {
       }
       return state.decide;
     });
-    const Fault fault = *decide ? (*decide)(request) : Fault{};
+    Fault fault = instead ? *instead : *decide ? (*decide)(request) : Fault{};
     const auto object = fault.object ? served(*fault.object) : find(request.path);
     const std::uint64_t releases_before = releases_;
     HttpReply::Hooks hooks;
@@ -215,6 +231,12 @@ void HttpServer::set_decide(Decide decide) {
       [&](Impl::State& state) { state.decide = std::make_shared<Decide>(std::move(decide)); });
 }
 
+void HttpServer::set_refuse(Refuse refuse) {
+  impl_->state().with([&](Impl::State& state) {
+    state.refuse = refuse ? std::make_shared<Refuse>(std::move(refuse)) : nullptr;
+  });
+}
+
 void HttpServer::release() {
   impl_->release();
 }
@@ -254,6 +276,16 @@ std::string_view HttpRequest::header(std::string_view name) const {
     }
   }
   return {};
+}
+
+std::chrono::steady_clock::time_point Throttle::reserve(std::uint64_t bytes) {
+  constexpr std::chrono::milliseconds kBurst{20};
+  const auto now = std::chrono::steady_clock::now();
+  return next_.with([&](std::chrono::steady_clock::time_point& next) {
+    next = std::max(next, now - kBurst) +
+           std::chrono::nanoseconds(bytes * 1'000'000'000 / bytes_per_second_);
+    return next;
+  });
 }
 
 HttpObject make_object(std::string bytes, std::string etag) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include "base/range.h"
+#include "sync/guarded.h"
 
 namespace weighbridge::testing {
 
@@ -24,6 +26,7 @@ struct HttpRequest {
   std::string query;
   Headers headers;  // names in lower case
   std::optional<base::Range> range;
+  std::string body;              // without its chunks; empty in set_refuse()
   std::uint64_t index = 0;       // of all requests, from 0
   std::uint64_t path_index = 0;  // of those for this path, from 0
   std::uint64_t connection = 0;  // which connection it came over, from 0
@@ -40,6 +43,20 @@ struct HttpObject {
 };
 
 HttpObject make_object(std::string bytes, std::string etag = {});
+
+// So many bytes a second for everybody who shares it, with a burst of a fiftieth of a second.
+// Thread-safe.
+class Throttle {
+ public:
+  explicit Throttle(std::uint64_t bytes_per_second) : bytes_per_second_(bytes_per_second) {}
+
+  // When these bytes may be sent; they are then counted as sent.
+  std::chrono::steady_clock::time_point reserve(std::uint64_t bytes);
+
+ private:
+  const std::uint64_t bytes_per_second_;
+  sync::Guarded<std::chrono::steady_clock::time_point> next_;
+};
 
 enum class Framing : std::uint8_t { kLength, kChunked, kUntilClose };
 
@@ -59,10 +76,16 @@ struct Fault {
   std::optional<std::uint64_t> stop_after;  // ends the body as if it were complete
 
   // Damages the connection.
+  bool hang_up = false;                      // closes it in good order, without an answer
   std::optional<std::uint64_t> cut_after;    // then breaks off, by a reset ...
   bool cut_cleanly = false;                  // ... or by an orderly close
   std::optional<std::uint64_t> stall_after;  // then waits for release() or for the other side
-  std::uint64_t bytes_per_second = 0;        // 0: as fast as it goes
+  std::optional<std::chrono::milliseconds> stall_for;  // ... or for so long
+  std::uint64_t bytes_per_second = 0;                  // 0: as fast as it goes
+  std::vector<std::shared_ptr<Throttle>> throttles;    // the slowest of them decides
+
+  // Just before the last bytes of the body go out, or when it ends early.
+  std::shared_ptr<const void> until_sent;
 };
 
 // A redirect.
@@ -78,12 +101,14 @@ struct HttpCounts {
 
 // An HTTP/1.1 server on loopback for tests: serves objects from memory and directories from disk
 // with ETag, Last-Modified, single ranges and HEAD over kept-alive connections, one thread each,
-// and misbehaves as `decide` says, request by request. It lives in this process and stops, with
-// all its connections, when destroyed. Thread-safe.
+// reads the bodies of requests (up to 64 MiB, by length or in chunks), and misbehaves as `decide`
+// says, request by request. It lives in this process and stops, with all its connections, when
+// destroyed. Thread-safe.
 class HttpServer {
  public:
   // Called by the threads of connections, also at the same time.
   using Decide = std::function<Fault(const HttpRequest&)>;
+  using Refuse = std::function<std::optional<Fault>(const HttpRequest&)>;
 
   // Aborts if the port (0: any free one) cannot be had.
   explicit HttpServer(Decide decide = {}, int port = 0);
@@ -100,6 +125,9 @@ class HttpServer {
   // Whatever no object answers is looked for below `directory`.
   void serve_directory(std::string directory);
   void set_decide(Decide decide);
+  // Asked as soon as a head is there: an answer goes out at once, the body is never read, and the
+  // connection is closed when the client has closed it.
+  void set_refuse(Refuse refuse);
   // Lets every answer that is stalled now go on.
   void release();
 

@@ -1,5 +1,6 @@
 #include "testing/http_wire.h"
 
+#include <cstdlib>
 #include <limits>
 
 #include <linux/sockios.h>
@@ -13,6 +14,7 @@ namespace weighbridge::testing {
 namespace {
 
 constexpr std::size_t kHeadLimit = 64 * 1024;
+constexpr std::uint64_t kBodyLimit = 64 * 1024 * 1024;
 constexpr std::chrono::milliseconds kTick{5};
 
 std::optional<base::Range> parse_range(std::string_view value) {
@@ -44,12 +46,71 @@ std::optional<std::string> HttpWire::read_head() {
     if (received_.size() > kHeadLimit) {
       return std::nullopt;
     }
-    char buffer[4096];
-    const ssize_t count = ::recv(socket_, buffer, sizeof(buffer), 0);
-    if (count <= 0) {
+    if (!receive()) {
       return std::nullopt;
     }
-    received_.append(buffer, static_cast<std::size_t>(count));
+  }
+}
+
+bool HttpWire::receive() {
+  char buffer[16 * 1024];
+  const ssize_t count = ::recv(socket_, buffer, sizeof(buffer), 0);
+  if (count <= 0) {
+    return false;
+  }
+  received_.append(buffer, static_cast<std::size_t>(count));
+  return true;
+}
+
+std::optional<std::string> HttpWire::take(std::uint64_t bytes) {
+  while (received_.size() < bytes) {
+    if (bytes > kBodyLimit || !receive()) {
+      return std::nullopt;
+    }
+  }
+  std::string taken = received_.substr(0, bytes);
+  received_.erase(0, bytes);
+  return taken;
+}
+
+std::optional<std::string> HttpWire::take_line() {
+  std::size_t end = received_.find("\r\n");
+  while (end == std::string::npos) {
+    if (received_.size() > kHeadLimit || !receive()) {
+      return std::nullopt;
+    }
+    end = received_.find("\r\n");
+  }
+  auto line = take(end + 2);
+  line->resize(end);
+  return line;
+}
+
+std::optional<std::string> HttpWire::read_body(const HttpRequest& request) {
+  if (request.header("transfer-encoding") != "chunked") {
+    const std::string_view length = request.header("content-length");
+    const auto bytes = base::parse_decimal(length.empty() ? "0" : length);
+    return bytes ? take(*bytes) : std::nullopt;
+  }
+  std::string body;
+  for (;;) {
+    const auto line = take_line();
+    const std::uint64_t size = line ? std::strtoull(line->c_str(), nullptr, 16) : kBodyLimit;
+    const auto chunk = size < kBodyLimit - body.size() ? take(size) : std::nullopt;
+    const auto end = chunk ? take_line() : std::nullopt;
+    if (!end) {
+      return std::nullopt;
+    }
+    if (size == 0) {
+      return body;
+    }
+    body += *chunk;
+  }
+}
+
+void HttpWire::drain() {
+  while (receive()) {
+    received_.clear();
   }
 }
 

@@ -21,6 +21,11 @@ class HttpWire {
   // The next request's head, without its empty line. Nothing when the other side hung up or sends
   // more than 64 KiB.
   std::optional<std::string> read_head();
+  // The body that such a head announces: empty if none. Nothing as above, where it is malformed,
+  // and past 64 MiB.
+  std::optional<std::string> read_body(const HttpRequest& request);
+  // Throws away what comes until the other side hangs up.
+  void drain();
   // False once the other side is gone.
   bool send(std::string_view bytes);
   // False if the other side hung up, or all was cancelled, before `ready()` or `until`.
@@ -29,6 +34,10 @@ class HttpWire {
   void prepare_reset();
 
  private:
+  bool receive();
+  std::optional<std::string> take(std::uint64_t bytes);
+  std::optional<std::string> take_line();
+
   const int socket_;
   const std::function<bool()> cancelled_;
   std::string received_;  // past the last head

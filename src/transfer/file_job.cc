@@ -23,6 +23,7 @@ FileJob::FileJob(const Shared& shared, Subject subject, std::span<const Want> wa
       how_(how_to_prove(file_, peek)),
       piece_count_(hash::piece_count(file_.size)),
       landed_(piece_count_) {
+  meet(std::move(subject.met));
   plan(wants);
   for (const Pieces& run : pieces_) {
     missing_ += run.end - run.begin;
@@ -49,6 +50,32 @@ FileJob::How FileJob::how_to_prove(const model::File& file, bool peek) {
       break;
   }
   return How::kFirstSeen;
+}
+
+void FileJob::meet(std::optional<LocalProofs::Met> met) {
+  if (!met) {
+    return;
+  }
+  model::File asked_for;
+  asked_for.path = file_.path;
+  asked_for.size = file_.size;
+  asked_for.validator = met->file.validator;
+  asked_for_ = std::move(asked_for);
+  if (met->known) {
+    how_ = How::kKnown;
+    if (!file_.root) {
+      const hash::ChainingValue single{met->known->root.bytes};
+      shared_.first_seen.replace(
+          identity_, file_, is_single_piece() ? std::span(&single, 1) : met->known->pieces);
+    }
+    met->known.reset();  // 32 bytes a MiB
+  }
+  met_ = std::move(met);
+}
+
+Proof FileJob::known_proof() const {
+  return file_.method() == Method::kNothing ? Proof{Trust::kFirstSeen, Method::kPieces}
+                                            : Proof{file_.trust, file_.method()};
 }
 
 void FileJob::plan(std::span<const Want> wants) {
@@ -80,6 +107,14 @@ bool FileJob::needs(std::uint64_t piece) const {
   return wanted && !landed_[piece];
 }
 
+std::span<std::byte> FileJob::own_place(std::uint64_t piece) {
+  if (!needs(piece)) {
+    return {};
+  }
+  const auto place = shared_.sink.place(file_, range_of(piece));
+  return place.ok() ? *place : std::span<std::byte>();
+}
+
 Result<std::span<std::byte>> FileJob::place(std::uint64_t piece, ScratchPool::Buffer& scratch) {
   const base::Range range = range_of(piece);
   if (needs(piece)) {
@@ -94,27 +129,33 @@ Result<std::span<std::byte>> FileJob::place(std::uint64_t piece, ScratchPool::Bu
   return scratch.bytes().first(range.size());
 }
 
-Error FileJob::mismatch(std::string_view what, std::string_view expected, std::string_view found) {
+Error FileJob::mismatch(std::string_view what,
+                        std::string_view expected,
+                        std::string_view found) const {
   return Error(Code::kCorrupt, fmt::format("{}: expected {}, found {}", what, expected, found))
       .in_file(name_);
 }
 
-Result<void> FileJob::check_piece(std::uint64_t piece, const hash::ChainingValue& value) {
-  if (how_ == How::kPieces) {
-    const hash::ChainingValue& expected =
-        is_single_piece() ? hash::ChainingValue{file_.root->bytes} : file_.pieces[piece];
-    if (value != expected) {
-      const base::Range range = range_of(piece);
-      return mismatch(fmt::format("bytes {}-{} are not what was sealed (BLAKE3 of the piece)",
-                                  range.begin,
-                                  range.end),
-                      expected.hex(),
-                      value.hex())
-          .at(range.begin);
-    }
+Result<void> FileJob::check(std::uint64_t piece, const hash::ChainingValue& value) const {
+  if (how_ != How::kPieces) {
     return {};
   }
-  // What is proved as a whole is held to nothing else: its digest decides.
+  const hash::ChainingValue& expected =
+      is_single_piece() ? hash::ChainingValue{file_.root->bytes} : file_.pieces[piece];
+  if (value == expected) {
+    return {};
+  }
+  const base::Range range = range_of(piece);
+  return mismatch(fmt::format("bytes {}-{} are not what was sealed (BLAKE3 of the piece)",
+                              range.begin,
+                              range.end),
+                  expected.hex(),
+                  value.hex())
+      .at(range.begin);
+}
+
+// What is proved as a whole is held to nothing else: its digest decides.
+Result<void> FileJob::hold_to_first_seen(std::uint64_t piece, const hash::ChainingValue& value) {
   return how_ == How::kFirstSeen ? shared_.first_seen.hold(identity_, file_, piece, value)
                                  : Result<void>();
 }
@@ -123,7 +164,12 @@ Result<void> FileJob::landed(std::uint64_t piece,
                              std::span<const std::byte> bytes,
                              const hash::ChainingValue& value,
                              ScratchPool::Buffer scratch) {
-  TRY(check_piece(piece, value));
+  TRY(check(piece, value));
+  TRY(hold_to_first_seen(piece, value));
+  // Of a SHA-256-only file all is told at its end, with the SHA-256.
+  if (met_ && must_hash() && how_ != How::kSha256) {
+    shared_.local_proofs->hashed(*met_, piece, value);
+  }
   TRY(shared_.sink.landed(file_, range_of(piece), bytes));
   std::uint64_t missing = 0;
   {
@@ -139,6 +185,8 @@ Result<void> FileJob::landed(std::uint64_t piece,
       return publish(piece, {file_.trust, Method::kPieces});
     case How::kFirstSeen:
       return publish(piece, {Trust::kFirstSeen, Method::kPieces});
+    case How::kKnown:
+      return publish(piece, known_proof());
     case How::kPeek:
       return publish(piece, {Trust::kNone, Method::kNothing});
     case How::kRoot:
@@ -188,6 +236,9 @@ Result<void> FileJob::hash_in_order(std::uint64_t piece,
 }
 
 Result<void> FileJob::check_sha256(const hash::Sha256Digest& found) {
+  if (met_) {
+    shared_.local_proofs->hashed_whole(*met_, values_, found);
+  }
   if (found != *file_.sha256) {
     return mismatch(
         fmt::format("bytes 0-{} are not what was named (SHA-256 of the file)", file_.size),

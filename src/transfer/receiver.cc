@@ -49,11 +49,30 @@ Result<void> Receiver::begin_piece() {
   place_ = TRY(job_.place(piece_, scratch_));
   filled_ = 0;
   hashed_ = 0;
-  if (needed_) {
+  hashing_ = needed_ && job_.must_hash();
+  if (hashing_) {
     hasher_.start(piece_);
+  }
+  const bool inside = place_.data() >= places_.data() &&
+                      place_.data() + place_.size() <= places_.data() + places_.size();
+  if (!inside) {
+    places_ = places_from(piece_);
   }
   begun_ = true;
   return {};
+}
+
+// One read of a disk then fills several pieces.
+std::span<std::byte> Receiver::places_from(std::uint64_t piece) const {
+  std::span<std::byte> places = place_;
+  while (job_.is_local() && ++piece < run_.end) {
+    const std::span<std::byte> next = job_.own_place(piece);
+    if (next.empty() || next.data() != places.data() + places.size()) {
+      break;
+    }
+    places = std::span(places.data(), places.size() + next.size());
+  }
+  return places;
 }
 
 std::span<std::byte> Receiver::window() {
@@ -67,13 +86,25 @@ std::span<std::byte> Receiver::window() {
       return {};
     }
   }
-  return place_.subspan(filled_);
+  return places_.subspan(static_cast<std::size_t>(place_.data() - places_.data()) + filled_);
 }
 
 Result<void> Receiver::landed(std::size_t bytes) {
-  filled_ += bytes;
   progress_.received_bytes += bytes;
-  if (needed_) {
+  while (bytes > 0) {
+    if (!begun_) {
+      TRY(begin_piece());
+    }
+    const std::size_t of_piece = std::min<std::size_t>(bytes, place_.size() - filled_);
+    TRY(take(of_piece));
+    bytes -= of_piece;
+  }
+  return {};
+}
+
+Result<void> Receiver::take(std::size_t bytes) {
+  filled_ += bytes;
+  if (hashing_) {
     // Hashed while it is in the cache, in whole strides, which is how BLAKE3 is fastest.
     const std::size_t stride = (filled_ - hashed_) / hash::kStrideBytes * hash::kStrideBytes;
     if (stride > 0) {
@@ -88,15 +119,20 @@ Result<void> Receiver::landed(std::size_t bytes) {
 Result<void> Receiver::end_piece() {
   begun_ = false;
   if (needed_) {
-    hasher_.update(place_.subspan(hashed_, filled_ - hashed_));
-    const bool single = hash::piece_count(job_.file().size) == 1;
-    const hash::ChainingValue value =
-        single ? hash::ChainingValue{hasher_.finish_root().bytes} : hasher_.finish_piece();
-    TRY(job_.landed(piece_, place_.first(filled_), value, std::move(scratch_)));
+    TRY(job_.landed(piece_, place_.first(filled_), finish_value(), std::move(scratch_)));
     ++handed_over_;
   }
   ++piece_;
   return {};
+}
+
+hash::ChainingValue Receiver::finish_value() {
+  if (!hashing_) {
+    return {};
+  }
+  hasher_.update(place_.subspan(hashed_, filled_ - hashed_));
+  const bool single = hash::piece_count(job_.file().size) == 1;
+  return single ? hash::ChainingValue{hasher_.finish_root().bytes} : hasher_.finish_piece();
 }
 
 Result<void> Receiver::finish_empty() {

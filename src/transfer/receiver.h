@@ -43,6 +43,11 @@ class Receiver final : public base::BodySink {
  private:
   base::Result<void> begin_piece();
   base::Result<void> end_piece();
+  // Of the piece that has begun, at most to its end.
+  base::Result<void> take(std::size_t bytes);
+  std::span<std::byte> places_from(std::uint64_t piece) const;
+  // Of the piece that has landed; anything where nobody asks.
+  hash::ChainingValue finish_value();
   std::uint64_t piece_bytes() const;
 
   FileJob& job_;
@@ -52,8 +57,11 @@ class Receiver final : public base::BodySink {
   std::uint64_t piece_;
   std::uint64_t handed_over_ = 0;
   bool begun_ = false;
-  bool needed_ = false;  // a stream passes over pieces that nobody wants
+  bool needed_ = false;   // a stream passes over pieces that nobody wants
+  bool hashing_ = false;  // a file that this machine has hashed before needs it no more
   std::span<std::byte> place_;
+  // Of a local file: the places of this and the next pieces, where they stand one behind the other.
+  std::span<std::byte> places_;
   ScratchPool::Buffer scratch_;
   std::size_t filled_ = 0;
   std::size_t hashed_ = 0;

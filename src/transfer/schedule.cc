@@ -5,19 +5,13 @@
 #include "base/units.h"
 
 namespace weighbridge::transfer {
-namespace {
-
-constexpr std::uint64_t kRequestPieces = Transfer::kRequestBytes / hash::kPieceBytes;
-
-}  // namespace
-
 Schedule::Schedule(std::span<const std::unique_ptr<FileJob>> jobs) {
   for (const std::unique_ptr<FileJob>& job : jobs) {
     Lane lane;
     lane.job = job.get();
     lane.piece = job->pieces().empty() ? 0 : job->pieces().front().begin;
     for (const Pieces& run : job->pieces()) {
-      request_count_ += base::divide_up(run.end - run.begin, kRequestPieces);
+      pieces_left_ += run.end - run.begin;
     }
     lane_of_.emplace(lane.job, lanes_.size());
     lanes_.push_back(lane);
@@ -36,9 +30,21 @@ bool Schedule::exhausted(const Lane& lane) {
   return lane.stream ? lane.stream_given : lane.run >= lane.job->pieces().size();
 }
 
-Pieces Schedule::take(Lane& lane) {
+std::size_t Schedule::requests_left() const {
+  const std::scoped_lock lock(mutex_);
+  return base::divide_up(pieces_left_, kUsualPieces);
+}
+
+Pieces Schedule::take(Lane& lane, const Sizes& sizes) {
   const Pieces& run = lane.job->pieces()[lane.run];
-  const Pieces taken{lane.piece, std::min(run.end, lane.piece + kRequestPieces)};
+  // Half a share, so that who is a little slower than the others has still less to do.
+  const std::uint64_t share = base::divide_up(pieces_left_, 2 * sizes.connections);
+  std::uint64_t pieces = std::clamp(share, sizes.least, sizes.most);
+  if (lane.job->in_order()) {
+    pieces = std::min(pieces, kUsualPieces);  // that much room there is in the window
+  }
+  const Pieces taken{lane.piece, std::min(run.end, lane.piece + pieces)};
+  pieces_left_ -= taken.end - taken.begin;
   lane.piece = taken.end;
   if (taken.end == run.end && ++lane.run < lane.job->pieces().size()) {
     lane.piece = lane.job->pieces()[lane.run].begin;
@@ -46,7 +52,7 @@ Pieces Schedule::take(Lane& lane) {
   return taken;
 }
 
-std::optional<Request> Schedule::pick() {
+std::optional<Request> Schedule::pick(const Sizes& sizes) {
   while (first_open_ < lanes_.size() && exhausted(lanes_[first_open_]) &&
          lanes_[first_open_].active == 0) {
     ++first_open_;
@@ -68,7 +74,7 @@ std::optional<Request> Schedule::pick() {
     }
     if (!lane.job->in_order()) {
       ++lane.active;
-      return Request{lane.job, take(lane), false};
+      return Request{lane.job, take(lane, sizes), false};
     }
     if (in_order == nullptr || lane.active < in_order->active) {
       in_order = &lane;
@@ -81,7 +87,7 @@ std::optional<Request> Schedule::pick() {
     return std::nullopt;
   }
   ++in_order->active;
-  const Pieces run = take(*in_order);
+  const Pieces run = take(*in_order, sizes);
   const std::uint64_t bytes = (run.end - run.begin) * hash::kPieceBytes;
   in_order->window_bytes += bytes;
   window_bytes_ += bytes;
@@ -95,26 +101,44 @@ bool Schedule::all_done() const {
   });
 }
 
-base::Result<std::optional<Request>> Schedule::next(const base::Call& call) {
+base::Result<Schedule::Next> Schedule::next(const base::Call& call,
+                                            const Sizes& sizes,
+                                            const std::function<base::TimePoint()>& look_at) {
   std::unique_lock lock(mutex_);
-  std::optional<Request> request;
-  call.clock().wait(lock, changed_, call.deadline(), call.stop(), [&] {
-    if (!request) {  // the clock may ask again after a yes
-      request = pick();
+  Next next;
+  const std::uint64_t ends = ends_;
+  const auto picked = [&] {
+    if (!next.request) {  // the clock may ask again after a yes
+      next.request = pick(sizes);
     }
-    return request.has_value() || all_done();
-  });
-  if (!request && !all_done()) {
-    TRY(call.check());
-    return base::Error(base::Code::kTimedOut, "the deadline passed");
+    next.over = !next.request && all_done();
+    return next.request.has_value() || next.over;
+  };
+  if (picked()) {
+    return next;
   }
-  return request;
+  lock.unlock();
+  const base::TimePoint look = look_at();
+  lock.lock();
+  call.clock().wait(lock, changed_, std::min(call.deadline(), look), call.stop(), [&] {
+    return picked() || ends_ != ends;
+  });
+  if (!next.request && !next.over) {
+    TRY(call.check());
+  }
+  return next;
+}
+
+void Schedule::began_again(const FileJob& job) {
+  const std::scoped_lock lock(mutex_);
+  ++lane_of(job).active;
 }
 
 void Schedule::finished(const Request& request) {
   const std::scoped_lock lock(mutex_);
   Lane& lane = lane_of(*request.job);
   --lane.active;
+  ++ends_;
   if (lane.job->given_up()) {
     leave_window(lane, lane.window_bytes);
   }

@@ -3,8 +3,11 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <random>
 #include <span>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "base/call.h"
@@ -12,7 +15,9 @@
 #include "hash/hash_tree.h"
 #include "model/snapshot.h"
 #include "sources/source.h"
+#include "sync/guarded.h"
 #include "transfer/first_seen.h"
+#include "transfer/local_proofs.h"
 #include "transfer/sink.h"
 
 namespace weighbridge::transfer {
@@ -24,11 +29,35 @@ struct Want {
   base::Range range;
 };
 
+// What is worth telling while a run goes on: what is being tried again, and why. At most kMost wait
+// to be taken; what comes then is dropped. Thread-safe.
+class Notes {
+ public:
+  static constexpr std::size_t kMost = 64;
+
+  void add(std::string note) {
+    notes_.with([&](std::vector<std::string>& notes) {
+      if (notes.size() < kMost) {
+        notes.push_back(std::move(note));
+      }
+    });
+  }
+
+  // A line each, the oldest first; then there are none.
+  std::vector<std::string> take() {
+    return notes_.with([](auto& notes) { return std::exchange(notes, {}); });
+  }
+
+ private:
+  sync::Guarded<std::vector<std::string>> notes_;
+};
+
 // How far a run is, for whoever draws it. Thread-safe: read at any time.
 struct Progress {
   std::atomic<std::uint64_t> wanted_bytes = 0;
   std::atomic<std::uint64_t> received_bytes = 0;  // from the source, fetched again included
   std::atomic<std::uint64_t> proved_bytes = 0;
+  mutable Notes notes;  // taken by who reads the rest
 };
 
 struct FileFailure {
@@ -36,12 +65,15 @@ struct FileFailure {
   base::Error error;
 };
 
+struct Explanation;
+
 struct Report {
   std::uint64_t requests = 0;
   std::uint64_t retries = 0;
   std::uint64_t received_bytes = 0;
   // Empty after a success. With keep_going: one a file that failed.
   std::vector<FileFailure> failures;
+  std::shared_ptr<const Explanation> explanation;  // always there
 };
 
 // What is wanted, of which Snapshot, from where. Borrows all three for the run.
@@ -57,6 +89,8 @@ struct RunOptions {
   bool peek = false;
   // A file that fails does not end the others; run() then succeeds and the report has the failures.
   bool keep_going = false;
+  // Hashes every byte, also of files that this machine has hashed before.
+  bool hash_always = false;
 };
 
 // The one engine: wanted ranges from a Source into a Sink, many at once, each piece hashed by the
@@ -66,6 +100,7 @@ struct RunOptions {
 // - a piece that fails its proof, or an answer that breaks the protocol, kProofTries times.
 // How files are proved: with pieces, each as it lands; with a root, in any order, once all have
 // come; with a SHA-256, in order inside a window of kWindowBytes; with nothing, by FirstSeen.
+// How many connections it uses: pace.h. What lags behind is asked for a second time: hedge.h.
 // Thread-safe: concurrent runs share FirstSeen and nothing else.
 class Transfer {
  public:
@@ -79,9 +114,12 @@ class Transfer {
   // A larger file is refused: a size from outside must not size anything of ours.
   static constexpr std::uint64_t kMaxFileBytes = 4ULL * 1024 * 1024 * 1024 * 1024;
 
-  // `seed`: of the jitter.
-  explicit Transfer(FirstSeen& first_seen, std::uint64_t seed = std::random_device{}())
-      : first_seen_(first_seen), seed_(seed) {}
+  // `seed`: of the jitter. `local_proofs`: what files of this machine need not be hashed again;
+  // null if all must be. Both borrowed for its life.
+  explicit Transfer(FirstSeen& first_seen,
+                    std::uint64_t seed = std::random_device{}(),
+                    LocalProofs* local_proofs = nullptr)
+      : first_seen_(first_seen), local_proofs_(local_proofs), seed_(seed) {}
 
   // Returns when every want is published or the first error has stopped everything; nobody touches
   // the sink afterwards. Errors name the file, the range, the digests expected and found.
@@ -95,6 +133,7 @@ class Transfer {
 
  private:
   FirstSeen& first_seen_;
+  LocalProofs* const local_proofs_;
   std::atomic<std::uint64_t> seed_;
 };
 

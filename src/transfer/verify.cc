@@ -97,9 +97,10 @@ Result<Verification> verify(const Call& call,
     ++verification.files;
   }
   DiscardingSink sink;
-  Report report =
-      TRY(transfer.run(call, {source, snapshot, wants}, sink, progress, {.keep_going = true}));
+  Report report = TRY(transfer.run(
+      call, {source, snapshot, wants}, sink, progress, {.keep_going = true, .hash_always = true}));
   verification.bytes = report.received_bytes;
+  verification.explanation = report.explanation;
   for (FileFailure& failure : report.failures) {
     verification.failed.push_back({snapshot.files[failure.file].path, std::move(failure.error)});
   }

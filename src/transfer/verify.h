@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,7 @@ struct Verification {
   std::uint64_t bytes = 0;            // read of them, again included
   std::vector<Failed> failed;         // missing, changed or unreadable; in order of paths
   std::vector<std::string> unlisted;  // there, but not in the Snapshot; where files can be listed
+  std::shared_ptr<const Explanation> explanation;
 };
 
 // Reads every byte of every file and compares it with what the Snapshot says; where files can be

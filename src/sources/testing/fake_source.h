@@ -57,6 +57,7 @@ class FakeSource final : public Source {
   bool can_list = true;
   bool has_ranges = true;
   std::size_t connections = 4;
+  std::optional<std::size_t> first;  // fewer: an origin to adapt to
   std::function<Fault(const Read&)> fault = [](const Read&) { return Fault{}; };
 
   base::Result<std::string> single_file(const base::Call& call) override;
@@ -75,6 +76,8 @@ class FakeSource final : public Source {
   std::string identity(std::string_view path) const override { return printable(path); }
 
   std::size_t max_connections() const override { return connections; }
+
+  std::size_t first_connections() const override { return first.value_or(connections); }
 
   // What has been asked for so far, in order.
   std::vector<Read> reads() const;

@@ -1,0 +1,1 @@
+"""Measures the claims of the project against reference programs and peers: see tools/bench."""
