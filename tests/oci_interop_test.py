@@ -1,7 +1,7 @@
-"""Artifacts of ours read by other people's tools through a registry, and theirs read by them after
-us: what installs here (tools/registry-tools), one registry after the other.
+"""Artifacts of ours read by other people's tools through a registry, and theirs read by us: what
+installs here (tools/registry-tools), one registry after the other, and what a script writes.
 
-usage: tests/oci_interop_test.py WEIGHBRIDGE REGISTRY_TOOLS [unittest arguments]
+usage: tests/oci_interop_test.py WEIGHBRIDGE ARTIFACT_CHECK REGISTRY_TOOLS [unittest arguments]
 
 A tool that cannot be had is listed and not run; with WB_REQUIRE_REGISTRY_TOOLS set (as CI does)
 it is a failure.
@@ -21,10 +21,11 @@ import unittest
 import urllib.request
 from pathlib import Path
 
-WEIGHBRIDGE = None  # from the command line
+WEIGHBRIDGE = ARTIFACT_CHECK = None  # from the command line
 TOOLS = {}          # name to path
 MISSING = {}        # name to the reason
 REGISTRIES = {"docker-registry": "docker-registry", "distribution": "registry"}
+FIXTURES = Path(__file__).resolve().parent.parent / "tools/artifact_fixtures.py"
 CONFIG = """version: 0.1
 log: {level: error, accesslog: {disabled: true}}
 storage: {filesystem: {rootdirectory: %s}, delete: {enabled: true}}
@@ -171,6 +172,18 @@ class Interop(unittest.TestCase):
         digest = self.packed["digest"].removeprefix("sha256:")
         return json.loads((blobs / digest).read_bytes())
 
+    def fetch(self, reference, directory):
+        """Somebody's artifact out of the registry, as we read it: who wrote it, and its files."""
+        self.tool("oras", "cp", "--from-plain-http", reference, "--to-oci-layout",
+                  f"{directory}:got")
+        return self.read(directory, "got")
+
+    def read(self, layout, tag):
+        done = subprocess.run([ARTIFACT_CHECK, layout, tag], capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stdout)
+        read = json.loads(done.stdout)
+        return read["layout"], read["files"]
+
     def test_a_layout_holds_what_the_image_specification_says(self):
         for blob in (self.layout / "blobs/sha256").iterdir():
             self.assertEqual(hashlib.sha256(blob.read_bytes()).hexdigest(), blob.name)
@@ -235,6 +248,57 @@ class Interop(unittest.TestCase):
                              self.packed["digest"])
         self.in_each_registry(use)
 
+    def test_what_oras_pushes_is_read(self):
+        def use(host, directory):
+            shutil.copytree(self.model, self.work, dirs_exist_ok=True)  # where tools run
+            self.tool("oras", "push", "--plain-http", f"{host}/their/files:v1", "config.json",
+                      "sub")
+            layout, files = self.fetch(f"{host}/their/files:v1", directory / "layout")
+            self.assertEqual(layout, "files")
+            self.assertEqual(files["sub/run.sh"], self.expected["sub/run.sh"])
+            self.assertEqual(files["config.json"], self.expected["config.json"])
+        self.in_each_registry(use)
+
+    def test_what_modctl_builds_is_read(self):
+        def use(host, directory):
+            source = directory / "source"
+            shutil.copytree(self.model, source)
+            (source / "Modelfile").write_text(
+                "NAME tiny\nCONFIG config.json\nCONFIG *.index.json\nMODEL *.safetensors\n"
+                "CODE sub/run.sh\nDOC LICENSE\n")
+            for raw in ("true", "false"):
+                reference = f"{host}/their/model:raw-{raw}"
+                self.tool("modctl", "build", "-t", reference, "-f", source / "Modelfile", source,
+                          "--output-remote", "--plain-http", f"--raw={raw}", "--no-progress")
+                layout, files = self.fetch(reference, directory / f"layout-{raw}")
+                self.assertEqual(layout, "modelpack")
+                self.assertEqual(files, {path: digest for path, digest in self.expected.items()
+                                         if path in files})
+                self.assertEqual(len(files), 6)
+        self.in_each_registry(use)
+
+    def test_what_cannot_be_installed_here_is_read_from_its_documented_layout(self):
+        made = subprocess.run([FIXTURES, self.work / "made"], check=True, capture_output=True)
+        expected = json.loads(made.stdout)
+        for tag, files in expected.items():
+            with self.subTest(tag=tag):
+                layout, read = self.read(self.work / "made", tag)
+                self.assertEqual(layout, tag.split("-")[0])
+                self.assertEqual(read, files)
+
+    def test_registries_and_tools_take_the_documented_layouts_for_artifacts(self):
+        made = subprocess.run([FIXTURES, self.work / "made"], check=True, capture_output=True)
+        expected = json.loads(made.stdout)
+
+        def use(host, directory):
+            for tag, files in expected.items():
+                self.tool("oras", "cp", "--from-oci-layout", f"{self.work}/made:{tag}",
+                          "--to-plain-http", f"{host}/their/made:{tag}")
+                self.tool("skopeo", "inspect", "--raw", "--tls-verify=false",
+                          f"docker://{host}/their/made:{tag}")
+                self.assertEqual(self.fetch(f"{host}/their/made:{tag}", directory / tag)[1], files)
+        self.in_each_registry(use)
+
     def test_packing_again_elsewhere_gives_the_same_digest(self):
         copy = self.work / "copy"
         shutil.copytree(self.model, copy, copy_function=shutil.copyfile)
@@ -262,7 +326,7 @@ class Interop(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    WEIGHBRIDGE = sys.argv.pop(1)
+    WEIGHBRIDGE, ARTIFACT_CHECK = sys.argv.pop(1), sys.argv.pop(1)
     find_tools(sys.argv.pop(1))
     if MISSING and "WB_REQUIRE_REGISTRY_TOOLS" in os.environ:
         sys.exit(f"missing: {', '.join(MISSING)}")
