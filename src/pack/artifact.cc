@@ -168,8 +168,9 @@ Result<Artifact> build_artifact(const ArtifactParts& parts) {
     layers.push_back(layer_of(named, parts.seal->digest, parts.seal->size));
   }
   std::string config = config_text(parts.description, layers);
+  Descriptor described = registry::describe(kModelConfigType, config);
   Artifact artifact{.manifest = {.artifact_type = std::string(kModelManifestType),
-                                 .config = registry::describe(kModelConfigType, config),
+                                 .config = std::move(described),
                                  .layers = std::move(layers),
                                  .subject = {},
                                  .annotations = manifest_annotations(parts.description)},

@@ -19,7 +19,7 @@ using base::Code;
 using base::Error;
 using base::Result;
 
-constexpr std::size_t kOutputBytes = 128 * 1024;
+constexpr std::size_t kOutputBytes = 128UL * 1024;
 
 // As it came. Confined.
 class Copying final : public Decompressor {

@@ -327,6 +327,28 @@ void take_if_empty(Value& into, const Value& found) {
   }
 }
 
+Result<Description> parse_file(std::string_view text,
+                               std::string_view name,
+                               Fields (*fields)(Description& into)) {
+  if (text.size() > kMaxModelFileBytes) {
+    return Error(Code::kExhausted,
+                 fmt::format("{} is longer than {}", name, base::format_bytes(kMaxModelFileBytes)));
+  }
+  const auto read = [&]() -> Result<Description> {
+    const YamlValue root = TRY(parse_yaml(text));
+    Description description;
+    if (root.kind != Kind::kNull) {
+      TRY(read_fields(root, fields(description)));
+    }
+    return description;
+  };
+  auto description = read();
+  if (!description.ok()) {
+    return std::move(description).error().in_file(std::string(name)).context(name);
+  }
+  return description;
+}
+
 }  // namespace
 
 bool Capabilities::empty() const {
@@ -335,28 +357,15 @@ bool Capabilities::empty() const {
 }
 
 Result<Description> parse_model_file(std::string_view text) {
-  if (text.size() > kMaxModelFileBytes) {
-    return Error(
-        Code::kExhausted,
-        fmt::format(
-            "{} is longer than {}", kModelFileName, base::format_bytes(kMaxModelFileBytes)));
-  }
-  const auto read = [&]() -> Result<Description> {
-    const YamlValue root = TRY(parse_yaml(text));
-    Description description;
-    if (root.kind != Kind::kNull) {
-      TRY(read_fields(root, fields_of(description)));
-    }
-    return description;
-  };
-  auto description = read();
-  if (!description.ok()) {
-    return std::move(description)
-        .error()
-        .in_file(std::string(kModelFileName))
-        .context(kModelFileName);
-  }
-  return description;
+  return parse_file(text, kModelFileName, [](Description& into) { return fields_of(into); });
+}
+
+Result<Description> parse_ormbfile(std::string_view text) {
+  return parse_file(text, kOrmbfileName, [](Description& into) {
+    Fields fields = fields_of(into);
+    fields["directoryStructure"] = [](const YamlValue&) { return Result<void>(); };
+    return fields;
+  });
 }
 
 std::string write_model_file(const Description& description) {

@@ -14,6 +14,7 @@
 namespace weighbridge::pack {
 
 inline constexpr std::string_view kModelFileName = "weighbridge.yaml";
+inline constexpr std::string_view kOrmbfileName = "ormbfile.yaml";
 inline constexpr std::uint64_t kMaxModelFileBytes = 1024 * 1024;
 
 struct NamedValue {
@@ -91,6 +92,10 @@ struct Description {
 // Reads `weighbridge.yaml` strictly. kInvalid, with the line: what YAML or the page in docs/formats
 // does not allow. kExhausted: longer than kMaxModelFileBytes, or nested too deeply.
 base::Result<Description> parse_model_file(std::string_view text);
+
+// The same of ormb's `ormbfile.yaml`, whose keys are among ours; its list of files says nothing
+// new.
+base::Result<Description> parse_ormbfile(std::string_view text);
 
 // A `weighbridge.yaml` that says this of a model and leaves the rest as comments to fill in.
 // parse_model_file() of it gives the same Description, but for what only annotations hold.

@@ -140,8 +140,9 @@ Result<LayerRole> named_file(const Descriptor& layer, std::string path) {
   LayerRole role = file(std::move(path));
   TRY(read_metadata(layer, role));
   if (const std::string_view whole = annotation(layer, kPartFile); !whole.empty()) {
-    role.part = LayerRole::Part{
-        std::string(whole), TRY(number(layer, kPartOffset)), TRY(number(layer, kPartSize))};
+    const std::uint64_t offset = TRY(number(layer, kPartOffset));
+    const std::uint64_t file_bytes = TRY(number(layer, kPartSize));
+    role.part = LayerRole::Part{std::string(whole), offset, file_bytes};
   }
   return role;
 }

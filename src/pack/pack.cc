@@ -44,19 +44,34 @@ Result<std::optional<std::string>> read_small(const Call& call,
   return std::optional(std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
 }
 
+// What was written down about the model; nothing if it was not.
+Result<std::optional<Description>> stated_in(const Call& call,
+                                             sources::Source& source,
+                                             const model::Snapshot& snapshot,
+                                             std::string_view name,
+                                             Result<Description> (*parse)(std::string_view)) {
+  const model::File* file = snapshot.find(name);
+  if (file == nullptr) {
+    return std::optional<Description>();
+  }
+  if (file->size > kMaxModelFileBytes) {
+    return Error(Code::kExhausted,
+                 fmt::format("{} is longer than {}", name, base::format_bytes(kMaxModelFileBytes)))
+        .in_file(source.printable(name));
+  }
+  const auto text = TRY(read_small(call, source, snapshot, name, kMaxModelFileBytes));
+  return std::optional(TRY(parse(*text)));
+}
+
 Result<Description> stated(const Call& call,
                            sources::Source& source,
                            const model::Snapshot& snapshot) {
-  const model::File* file = snapshot.find(kModelFileName);
-  if (file != nullptr && file->size > kMaxModelFileBytes) {
-    return Error(
-               Code::kExhausted,
-               fmt::format(
-                   "{} is longer than {}", kModelFileName, base::format_bytes(kMaxModelFileBytes)))
-        .in_file(source.printable(kModelFileName));
+  auto ours = TRY(stated_in(call, source, snapshot, kModelFileName, parse_model_file));
+  if (ours) {
+    return std::move(*ours);
   }
-  const auto text = TRY(read_small(call, source, snapshot, kModelFileName, kMaxModelFileBytes));
-  return text ? parse_model_file(*text) : Description();
+  auto ormbs = TRY(stated_in(call, source, snapshot, kOrmbfileName, parse_ormbfile));
+  return ormbs ? std::move(*ormbs) : Description();
 }
 
 std::vector<ArtifactFile> artifact_files(const formats::Seal& seal) {

@@ -23,9 +23,10 @@ struct PackedModel {
   Artifact artifact;
 };
 
-// What `weighbridge.yaml` states of the files of `snapshot`, and where it states nothing, what
-// config.json and the safetensors headers say. kInvalid, kExhausted: a weighbridge.yaml that is
-// refused. What cannot be inferred is no error. Thread-safe.
+// What `weighbridge.yaml`, or where there is none ormb's `ormbfile.yaml`, states of the files of
+// `snapshot`, and where it states nothing, what config.json and the safetensors headers say.
+// kInvalid, kExhausted: such a file that is refused. What cannot be inferred is no error.
+// Thread-safe.
 base::Result<Description> describe_model(const base::Call& call,
                                          transfer::Transfer& transfer,
                                          sources::Source& source,

@@ -72,6 +72,21 @@ TEST_F(PackModel, LetsTheModelFileWin) {
   EXPECT_EQ(packed.value().artifact.manifest.annotations.at("dev.weighbridge.framework"), "torch");
 }
 
+TEST_F(PackModel, TakesWhatOrmbWasTold) {
+  write("ormbfile.yaml",
+        "author: A. Author\nformat: SavedModel\nframework: TensorFlow\n"
+        "hyperParameters: [{name: lr, value: \"0.1\"}]\ndirectoryStructure: [model/x]\n");
+  const auto packed = pack();
+  ASSERT_TRUE(packed.ok()) << packed.error().message();
+  EXPECT_THAT(packed.value().artifact.config_text, HasSubstr(R"("authors": ["A. Author"])"));
+  const auto& annotations = packed.value().artifact.manifest.annotations;
+  EXPECT_EQ(annotations.at("dev.weighbridge.framework"), "TensorFlow");
+  EXPECT_EQ(annotations.at("dev.weighbridge.hyperparameters+json"),
+            R"([{"name": "lr", "value": "0.1"}])");
+  write("weighbridge.yaml", "");
+  EXPECT_TRUE(pack().value().artifact.manifest.annotations.empty()) << "our own file wins";
+}
+
 TEST_F(PackModel, RefusesAModelFileThatIsWrong) {
   write("weighbridge.yaml", "famly: mine\n");
   EXPECT_EQ(pack().error().code(), Code::kInvalid);
