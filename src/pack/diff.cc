@@ -111,7 +111,7 @@ FileChange change_of(const File* before,
 // A tensor where it stands.
 struct Placed {
   std::string_view file;
-  const model::TensorEntry* tensor = nullptr;
+  model::TensorEntry tensor;  // of a table of that side
   std::optional<hash::Hint> hint;
 };
 
@@ -124,10 +124,10 @@ std::map<std::string_view, Placed> tensors_of(const Comparable& side) {
         hints[{hint.bytes.begin, hint.bytes.end}] = hint.hint;
       }
     }
-    for (const model::TensorEntry& tensor : table.tensors) {
+    for (const model::TensorEntry tensor : table.tensors) {
       const auto hint = hints.find({tensor.bytes.begin, tensor.bytes.end});
       tensors[tensor.name] = {
-          path, &tensor, hint == hints.end() ? std::nullopt : std::optional(hint->second)};
+          path, tensor, hint == hints.end() ? std::nullopt : std::optional(hint->second)};
     }
   }
   return tensors;
@@ -136,7 +136,8 @@ std::map<std::string_view, Placed> tensors_of(const Comparable& side) {
 Change change_of(const Placed& before,
                  const Placed& after,
                  const std::set<std::string_view>& same) {
-  if (before.tensor->dtype != after.tensor->dtype || before.tensor->shape != after.tensor->shape) {
+  if (before.tensor.dtype != after.tensor.dtype ||
+      !std::ranges::equal(before.tensor.shape, after.tensor.shape)) {
     return Change::kChanged;
   }
   if (before.file == after.file && same.contains(after.file)) {
@@ -165,7 +166,7 @@ std::vector<TensorChange> compare_tensors(const Comparable& before,
     TensorChange& change = changes[name];
     change.name = name;
     change.new_file = placed.file;
-    change.new_bytes = placed.tensor->bytes.size();
+    change.new_bytes = placed.tensor.bytes.size();
     change.change =
         old == old_tensors.end() ? Change::kAdded : change_of(old->second, placed, same_files);
   }

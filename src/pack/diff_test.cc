@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "formats/testing/tensor_table.h"
 #include "hash/hash_tree.h"
 #include "hash/sha256.h"
 #include "pack/testing/archives.h"
@@ -13,6 +14,7 @@ namespace weighbridge::pack {
 namespace {
 
 using base::kMiB;
+using formats::testing::make_table;
 using testing::bytes_of;
 
 model::File file(std::string path, std::string_view content) {
@@ -88,8 +90,8 @@ Comparable sealed(std::string_view path, std::byte first, std::byte second) {
   side.snapshot.files = {file(std::string(path), {reinterpret_cast<const char*>(&first), 1})};
   side.snapshot.files[0].size = 2 * kMiB;
   formats::SafetensorsTable table;
-  table.tensors = {{.name = "x", .shape = {kMiB}, .bytes = {0, kMiB}},
-                   {.name = "y", .shape = {kMiB}, .bytes = {kMiB, 2 * kMiB}}};
+  table.tensors =
+      make_table({{"x", model::Dtype::kU8, {kMiB}, kMiB}, {"y", model::Dtype::kU8, {kMiB}, kMiB}});
   side.tables[std::string(path)] = table;
   formats::TensorHint one{{0, kMiB}, {}};
   formats::TensorHint two{{kMiB, 2 * kMiB}, {}};
@@ -112,8 +114,9 @@ TEST(Compare, SaysOfTensorsWithoutHintsOnlyWhatTheirTablesSay) {
   Comparable before = sealed("m", std::byte{1}, std::byte{2});
   Comparable after = sealed("n", std::byte{3}, std::byte{2});
   before.hints.clear();
-  after.tables["n"].tensors[1].shape = {kMiB / 2, 2};
-  after.tables["n"].tensors.push_back({.name = "z", .shape = {}, .bytes = {0, 0}});
+  after.tables["n"].tensors = make_table({{"x", model::Dtype::kU8, {kMiB}, kMiB},
+                                          {"y", model::Dtype::kU8, {kMiB / 2, 2}, kMiB},
+                                          {"z", model::Dtype::kU8, {}, 0}});
   const Difference difference = compare(before, after);
   ASSERT_EQ(difference.tensors.size(), 3U);
   EXPECT_EQ(difference.tensors[0].change, Change::kUnknown);

@@ -6,6 +6,8 @@
 
 #include <gtest/gtest.h>
 
+#include "formats/testing/tensor_table.h"
+
 namespace weighbridge::pack {
 namespace {
 
@@ -21,7 +23,7 @@ model::File file(std::string path, std::uint64_t size) {
 
 formats::SafetensorsTable table(model::Dtype dtype, std::uint64_t elements) {
   formats::SafetensorsTable made;
-  made.tensors = {{.name = "w", .dtype = dtype, .shape = {elements / 2, 2}, .bytes = {}}};
+  made.tensors = formats::testing::make_table({{"w", dtype, {elements / 2, 2}, 0}});
   return made;
 }
 
@@ -60,7 +62,8 @@ TEST(Infer, TakesNothingFromAConfigThatIsBroken) {
 
 TEST(Infer, SurvivesTensorsOfMoreElementsThanThereAre) {
   formats::SafetensorsTable huge;
-  huge.tensors = {{.name = "w", .shape = {1ULL << 40U, 1ULL << 40U}, .bytes = {}}};
+  huge.tensors =
+      formats::testing::make_table({{"w", model::Dtype::kU8, {1ULL << 40U, 1ULL << 40U}, 0}});
   const std::vector<const formats::SafetensorsTable*> tables{&huge};
   EXPECT_EQ(infer({{}, {}, tables}).param_size, "");
 }

@@ -107,7 +107,7 @@ Result<Description> describe_model(const Call& call,
   std::vector<const formats::SafetensorsTable*> tables;
   if (index.ok()) {
     for (const index::IndexedFile& file : index.value().files()) {
-      tables.push_back(&file.table);
+      tables.push_back(file.table.get());
     }
   }
   const std::optional<std::string_view> text =
