@@ -20,6 +20,10 @@ struct CloseUrl {
 
 using UrlHandle = std::unique_ptr<CURLU, CloseUrl>;
 
+struct FreeText {
+  void operator()(char* text) const { curl_free(text); }
+};
+
 base::Error invalid(std::string_view url, std::string_view why) {
   const std::string printed = printable_url(url);
   return base::Error(base::Code::kInvalid, printed + ": " + std::string(why)).in_file(printed);
@@ -27,13 +31,11 @@ base::Error invalid(std::string_view url, std::string_view why) {
 
 // Empty if the URL has no such part.
 std::string part_of(const UrlHandle& handle, CURLUPart part, unsigned flags) {
-  char* text = nullptr;
-  if (curl_url_get(handle.get(), part, &text, flags) != CURLUE_OK) {
-    return {};
-  }
-  std::string copy(text);
-  curl_free(text);
-  return copy;
+  char* given = nullptr;
+  const CURLUcode problem = curl_url_get(handle.get(), part, &given, flags);
+  // libcurl may leave a copy behind beside an error: of a host that cannot be put into punycode.
+  const std::unique_ptr<char, FreeText> text(given);
+  return problem == CURLUE_OK ? std::string(text.get()) : std::string();
 }
 
 // Parses `text`; relative to `base` if that is not empty.

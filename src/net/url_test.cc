@@ -52,6 +52,16 @@ TEST(Url, WhatIsNotHttpIsInvalid) {
   }
 }
 
+// What libcurl leaves behind of such a host must be freed, or the leak checker speaks up.
+TEST(Url, AHostThatCannotBePutIntoPunycodeIsInvalid) {
+  for (const std::string_view text : {"http://\xd4/", "http://host\xff/a"}) {
+    const auto url = parse_url(text);
+    ASSERT_FALSE(url.ok());
+    EXPECT_EQ(url.error().code(), base::Code::kInvalid);
+    EXPECT_FALSE(resolve_redirect(parsed("https://host/"), text.substr(5)).ok());
+  }
+}
+
 TEST(Url, ItSaysWhatARequestLineAndAHostHeaderNeed) {
   const Url url = parsed("http://me:pw@Host:8080/a%20b?c=d&e");
   EXPECT_EQ(url.host, "host");
