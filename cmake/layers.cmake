@@ -112,7 +112,7 @@ function(add_layer_tests name)
   target_compile_definitions(${name}_test PRIVATE WB_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
   # A gtest case registers itself by a global.
   target_compile_options(${name}_test PRIVATE $<$<CXX_COMPILER_ID:Clang>:-Wno-global-constructors>)
-  gtest_discover_tests(${name}_test TEST_PREFIX "${name}." DISCOVERY_MODE PRE_TEST
+  gtest_discover_tests(${name}_test TEST_PREFIX "${name}." DISCOVERY_MODE PRE_TEST NO_PRETTY_VALUES
                        PROPERTIES TIMEOUT 300)
 endfunction()
 
