@@ -237,7 +237,7 @@ std::string ref_file_name(const model::Ref& ref) {
     name.resize(std::min(name.size(), kMaxNameBytes));
     const std::string& text = ref.text();
     const std::string digest = hash::hash_bytes(std::as_bytes(std::span(text))).hex();
-    name += "~" + digest.substr(0, kDigits);
+    name.append(1, '~').append(digest, 0, kDigits);
   }
   return name;
 }
