@@ -191,6 +191,8 @@ class RealFile final : public OpenFile {
 
   bool is_remote() override { return lies_far_away(descriptor_.number()); }
 
+  bool tells_changes() override { return moves_times(descriptor_.number()); }
+
   Result<void> write_at(std::uint64_t offset, std::span<const std::byte> bytes) override {
     TRY(check_offset(offset, bytes.size()));
     while (!bytes.empty()) {
@@ -224,11 +226,28 @@ class RealFile final : public OpenFile {
     return {};
   }
 
+  // Asked before space is taken: a file system may fill itself up before it says that it is too
+  // much.
+  Result<void> check_room(std::uint64_t bytes) {
+    const std::uint64_t has = TRY(info()).disk_bytes;
+
+    struct statfs space {};
+
+    if (::fstatfs(descriptor_.number(), &space) == 0 &&
+        bytes > has + space.f_bavail * static_cast<std::uint64_t>(space.f_bsize)) {
+      errno = ENOSPC;
+      return failure("reserve space for", path_);
+    }
+    return {};
+  }
+
   Result<void> reserve(std::uint64_t bytes) override {
     if (bytes == 0) {
       return {};
     }
     TRY(check_offset(0, bytes));
+
+    TRY(check_room(bytes));
     const int done = uninterrupted(
         [&] { return ::fallocate(descriptor_.number(), 0, 0, static_cast<off_t>(bytes)); });
     if (done != 0) {

@@ -75,6 +75,11 @@ class OpenFile {
   virtual bool is_cached(base::Range range) = 0;
   // Does it lie on a network or FUSE file system: far away, and with a clock of its own?
   virtual bool is_remote() = 0;
+
+  // May its times be trusted to tell of every later write? Not where it lives in memory, nor while
+  // it waits to be written back.
+  virtual bool tells_changes() { return true; }
+
   // Writes all of it or fails; what a failed write left behind is undefined.
   virtual base::Result<void> write_at(std::uint64_t offset, std::span<const std::byte> bytes) = 0;
   virtual base::Result<FileInfo> info() = 0;

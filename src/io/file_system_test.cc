@@ -11,10 +11,12 @@
 #include <vector>
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -298,6 +300,36 @@ TEST_F(FileSystemTest, SaysWhatAVolumeHasAndSyncsIt) {
   EXPECT_FALSE(volume.kind.empty());
   EXPECT_TRUE(files_->sync_volume(scratch_.path()).ok());
   EXPECT_EQ(files_->volume(scratch_ / "none").error().code(), Code::kNotFound);
+}
+
+// Where there is no tmpfs at /dev/shm this cannot be told apart.
+TEST(TellsChanges, NotOfAFileThatLivesInMemory) {
+  struct statfs status {};
+
+  if (::statfs("/dev/shm", &status) != 0 || status.f_type != TMPFS_MAGIC) {
+    GTEST_SKIP() << "no tmpfs at /dev/shm";
+  }
+  const std::string path = fmt::format("/dev/shm/weighbridge-test-{}", ::getpid());
+  const auto files = real_file_system();
+  const auto file = files->create(path).value();
+  EXPECT_FALSE(file->tells_changes());
+  EXPECT_TRUE(files->remove(path).ok());
+}
+
+TEST(TellsChanges, NotWhileItWaitsToBeWrittenBack) {
+  const testing::ScratchDirectory scratch;
+  const auto files = real_file_system();
+  const auto file = files->create(scratch / "f").value();
+  const std::vector<std::byte> bytes(100'000, std::byte{7});
+  ASSERT_TRUE(file->write_at(0, bytes).ok());
+  const bool dirty = !file->tells_changes();
+  ASSERT_TRUE(file->sync().ok());
+  if (!file->tells_changes()) {
+    GTEST_SKIP() << "temporary files live in memory here";
+  }
+  if (!dirty) {
+    GTEST_SKIP() << "this kernel does not say which pages wait";
+  }
 }
 
 }  // namespace

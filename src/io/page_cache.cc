@@ -107,4 +107,23 @@ bool lies_far_away(int descriptor) {
   return std::ranges::find(kFarAway, static_cast<std::uint32_t>(status.f_type)) != kFarAway.end();
 }
 
+bool moves_times(int descriptor) {
+  constexpr std::array<std::uint32_t, 3> kInMemory = {
+      0x01021994,  // tmpfs
+      0x858458F6,  // ramfs
+      0x958458F6,  // hugetlbfs
+  };
+
+  struct statfs status {};
+
+  if (::fstatfs(descriptor, &status) != 0 ||
+      std::ranges::find(kInMemory, static_cast<std::uint32_t>(status.f_type)) != kInMemory.end()) {
+    return false;
+  }
+  CachestatRange all;  // a length of 0 is the whole file
+  Cachestat found;
+  const bool said = ::syscall(kCachestat, descriptor, &all, &found, 0) == 0;
+  return !said || (found.dirty == 0 && found.writeback == 0);
+}
+
 }  // namespace weighbridge::io

@@ -219,7 +219,7 @@ class FileSource final : public Source {
   Result<std::optional<LocalFile>> local(const Call& call, std::string_view path) override {
     TRY(call.check());
     const auto open = TRY(files_.open(full_path(path)));
-    if (open->is_remote()) {
+    if (open->is_remote() || !open->tells_changes()) {
       return std::optional<LocalFile>();
     }
     const io::FileInfo info = TRY(open->info());

@@ -468,7 +468,9 @@ TEST_F(FileSourceTest, a_sealed_file_of_another_size_is_corrupt) {
 
 TEST_F(FileSourceTest, says_which_file_of_this_machine_it_is) {
   write("f", "0123456789");
-  const auto source = open();
+  // Whose files tell of every change, whatever this machine keeps temporary files in.
+  testing::FaultyFileSystem disk(*files_);
+  const auto source = open_file_source(disk, model::Ref::parse(scratch_.path()).value()).value();
   const LocalFile local = source->local(call_, "f").value().value();
   EXPECT_EQ(local.info.inode, files_->info(scratch_ / "f").value().inode);
   EXPECT_EQ(local.info.size, 10U);

@@ -13,6 +13,7 @@
 #include "hash/sha256.h"
 #include "sources/file_source.h"
 #include "sources/testing/fake_source.h"
+#include "testing/faulty_file_system.h"
 #include "testing/scratch_directory.h"
 #include "transfer/transfer.h"
 #include "transfer/verify.h"
@@ -142,7 +143,10 @@ class LocalProofsTest : public ::testing::Test {
     std::filesystem::create_directory(scratch_ / "model");
     return scratch_ / "model/f";
   }();
-  const std::unique_ptr<io::FileSystem> files_ = io::real_file_system();
+  // Its files tell of every change, whatever this machine keeps temporary files in.
+  const std::unique_ptr<io::FileSystem> disk_ = io::real_file_system();
+  const std::unique_ptr<io::FileSystem> files_ =
+      std::make_unique<testing::FaultyFileSystem>(*disk_);
   const LaterClock clock_;
   const base::Call call_{clock_};
   Bytes bytes_ = random_bytes(3 * kPiece + 7, 1);
