@@ -189,6 +189,28 @@ class Loading(Cli):
         self.assertGreaterEqual(moved[0], self.weights.stat().st_size)
         self.assertLessEqual(moved[1], 3 << 20)
 
+    def test_a_shard_that_cannot_be_read_is_not_left_out(self):
+        with tempfile.TemporaryDirectory() as directory:
+            half = Path(directory)
+            shutil.copy(self.weights, half / "model-00001-of-00002.safetensors")
+            (half / "model-00002-of-00002.safetensors").symlink_to(half / "missing")
+            error = self.error(2, "invalid", "load", half)
+            self.assertIn("model-00002-of-00002.safetensors", error["file"])
+            shutil.copy(self.weights, half / "model.safetensors")
+            self.assertEqual(self.json("load", half)["bytes"], self.bytes)  # that is the model
+            (half / "model.safetensors.index.json").symlink_to(half / "missing")
+            error = self.error(2, "invalid", "load", half)
+            self.assertIn("model.safetensors.index.json", error["file"])
+
+    def test_a_url_out_of_its_place_is_not_printed(self):
+        secret = "http://user:sEcret@h/?token=sEcret"
+        for words in (("load", "a", secret), ("load", "a", "--memory", secret),
+                      ("load", f"--bogus={secret}")):
+            with self.subTest(words=words):
+                done = self.run_it(*words)
+                self.assertEqual(done.returncode, 2, done.stderr)
+                self.assertNotIn("sEcret", done.stdout + done.stderr)
+
     def test_a_flipped_byte_anywhere_is_caught_and_named(self):
         size = self.weights.stat().st_size
         for name, offset in (("model.safetensors", 20), ("model.safetensors", size // 2),

@@ -1,6 +1,7 @@
 #include "cli/command_line.h"
 
 #include <algorithm>
+#include <new>
 #include <utility>
 
 #include <CLI/CLI.hpp>
@@ -27,6 +28,20 @@ constexpr const char* kAbout =
 constexpr const char* kExitStatuses =
     "Exit status: 0 success, 2 usage, 3 bytes are not what they should be, others in docs/cli.md.";
 
+// A word that is a URL keeps its scheme alone: out of its place it may hold a password all the
+// same.
+std::string without_urls(std::string_view text) {
+  constexpr std::string_view kMark = "://";
+  std::string kept;
+  for (std::size_t mark = text.find(kMark); mark != std::string_view::npos;
+       mark = text.find(kMark)) {
+    kept.append(text.substr(0, mark)).append("://...");
+    text.remove_prefix(mark + kMark.size());
+    text.remove_prefix(std::min(text.size(), text.find_first_of(" ,;\n")));
+  }
+  return kept.append(text);
+}
+
 // What CLI11 throws as what we return, and help as what was asked for.
 Result<void> explain(const CLI::App& app, const CLI::ParseError& thrown, Output& out) {
   if (thrown.get_name() == "CallForHelp") {
@@ -37,7 +52,7 @@ Result<void> explain(const CLI::App& app, const CLI::ParseError& thrown, Output&
   }
   const auto chosen = app.get_subcommands();
   const std::string of = chosen.empty() ? "" : chosen.front()->get_name() + " ";
-  return Error(Code::kInvalid, thrown.what())
+  return Error(Code::kInvalid, without_urls(thrown.what()))
       .with_hint(fmt::format("`{} {}--help` shows what can be said.", kProgram, of));
 }
 
@@ -79,7 +94,12 @@ Result<void> parse_and_run(const base::Call& call,
   } catch (const CLI::ParseError& thrown) {
     return explain(parser.app, thrown, environment.out);
   }
-  return parser.chosen().run(call, environment, parser.style);
+  try {
+    return parser.chosen().run(call, environment, parser.style);
+  } catch (const std::bad_alloc&) {
+    return Error(Code::kExhausted, "out of memory")
+        .with_hint("`load --memory SIZE` reads a model in as little as you allow it.");
+  }
 }
 
 }  // namespace

@@ -228,8 +228,7 @@ Result<std::uint64_t> memory_bytes(const std::string& text) {
   const auto bytes = base::parse_bytes(text);
   if (!bytes || *bytes < kLeastMemoryBytes) {
     return base::Error(base::Code::kInvalid,
-                       fmt::format("--memory {}: a size of at least {} is expected",
-                                   base::printable(text),
+                       fmt::format("--memory: a size of at least {} is expected",
                                    base::format_bytes(kLeastMemoryBytes)))
         .with_hint("For example --memory 256MiB; KiB, MiB, GiB and TiB are known.");
   }

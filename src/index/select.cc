@@ -47,11 +47,24 @@ class Selector {
   }
 
  private:
+  // What stands there and cannot be read must not look as if it were absent: what is left would
+  // pass for the whole model.
+  Error unreadable(const model::Refused& refused) const {
+    return Error(Code::kInvalid, fmt::format("it cannot be read: {}", refused.reason))
+        .in_file(source_.printable(refused.path))
+        .with_hint("Repair or remove it, or name the file to load.");
+  }
+
   // The file at `path`, asking the source where there is no listing; nothing if it is not there.
   Result<std::optional<std::size_t>> look_for(std::string_view path) {
     const model::File* const known = snapshot_.find(path);
     if (known != nullptr) {
       return std::optional(static_cast<std::size_t>(known - snapshot_.files.data()));
+    }
+    for (const model::Refused& refused : snapshot_.refused) {
+      if (refused.path == path) {
+        return unreadable(refused);
+      }
     }
     if (snapshot_.listed) {
       return std::optional<std::size_t>();
@@ -120,11 +133,19 @@ class Selector {
     return parsed;
   }
 
+  static bool may_hold_tensors(std::string_view path) {
+    return path.ends_with(kSuffix) && path.find('/') == std::string_view::npos;
+  }
+
   Result<Selection> by_suffix() {
+    for (const model::Refused& refused : snapshot_.refused) {
+      if (may_hold_tensors(refused.path)) {
+        return unreadable(refused);
+      }
+    }
     Selection selection;
     for (std::size_t i = 0; i < snapshot_.files.size(); ++i) {
-      const std::string& path = snapshot_.files[i].path;
-      if (path.ends_with(kSuffix) && path.find('/') == std::string::npos) {
+      if (may_hold_tensors(snapshot_.files[i].path)) {
         selection.files.push_back(i);
       }
     }

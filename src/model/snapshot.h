@@ -37,10 +37,18 @@ struct File {
   Method method() const;
 };
 
+// A name that stands where files were looked for, and is none that could be read.
+struct Refused {
+  std::string path;
+  std::string reason;
+};
+
 // A Ref resolved: an immutable list of files, in byte order of their paths.
 struct Snapshot {
   std::string origin;  // the Ref in its printable form
   std::vector<File> files;
+  // What a listing found and could not take, such as a link to nothing. In byte order of paths.
+  std::vector<Refused> refused;
   // True when `files` is all there is. An HTTP folder without a seal cannot be listed.
   bool listed = false;
   // The SHA-256 of the seal's bytes, if the snapshot came from one.

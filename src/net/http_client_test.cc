@@ -301,7 +301,7 @@ TEST_F(HttpClientTest, ABodyThatTricklesBelowTheLeastRateTimesOut) {
   const auto head = make_http_client(options)->get(call_, request(), sink);
   ASSERT_FALSE(head.ok());
   EXPECT_EQ(head.error().code(), Code::kTimedOut);
-  EXPECT_THAT(head.error().message(), ::testing::HasSubstr("bytes arrived in 500 ms"));
+  EXPECT_THAT(head.error().message(), ::testing::HasSubstr("bytes went to and fro in 500 ms"));
   EXPECT_LT(sink.bytes().size(), 512U);
 }
 

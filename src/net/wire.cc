@@ -22,7 +22,7 @@ std::uint64_t least_window_bytes(const HttpClientOptions& options) {
 Error stalled(std::uint64_t bytes, std::chrono::milliseconds window) {
   std::string message = fmt::format("nothing arrived for {} ms", window.count());
   if (bytes > 0) {
-    message = fmt::format("only {} bytes arrived in {} ms", bytes, window.count());
+    message = fmt::format("only {} bytes went to and fro in {} ms", bytes, window.count());
   }
   return {Code::kTimedOut, std::move(message)};
 }

@@ -19,13 +19,8 @@ namespace weighbridge::sources {
 
 // What a source lists: the files it would give, and what stands beside them that it would not.
 struct Listing {
-  struct Refused {
-    std::string path;
-    std::string reason;
-  };
-
-  std::vector<model::File> files;  // in byte order of paths; no digests
-  std::vector<Refused> refused;    // links to directories, devices, what may not be read, ...
+  std::vector<model::File> files;       // in byte order of paths; no digests
+  std::vector<model::Refused> refused;  // links to directories, devices, what may not be read, ...
 };
 
 // A file on a disk of this machine, as it stands there now.

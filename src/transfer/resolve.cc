@@ -145,6 +145,7 @@ Result<model::Snapshot> resolve_directory(const Call& call,
   auto listing = TRY(persistently(call, [&] { return source.list(call); }));
   if (listing) {
     snapshot.files = std::move(listing->files);
+    snapshot.refused = std::move(listing->refused);
     snapshot.listed = true;
   }
   return snapshot;

@@ -51,7 +51,7 @@ std::vector<std::string> unlisted_files(const sources::Listing& listing,
   for (const model::File& file : listing.files) {
     add(file.path);
   }
-  for (const sources::Listing::Refused& refused : listing.refused) {
+  for (const model::Refused& refused : listing.refused) {
     add(refused.path);
   }
   std::sort(unlisted.begin(), unlisted.end());
