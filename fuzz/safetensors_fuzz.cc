@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <set>
 #include <span>
-#include <string>
+#include <string_view>
 
 #include "base/check.h"
 #include "formats/safetensors.h"
@@ -29,7 +29,7 @@ std::uint64_t bytes_of(const model::TensorEntry& tensor) {
 
 void check_table(const formats::SafetensorsTable& table, std::uint64_t file_bytes) {
   std::uint64_t at = table.header.end;
-  std::set<std::string> names;
+  std::set<std::string_view> names;
   for (const model::TensorEntry& tensor : table.tensors) {
     WB_CHECK(tensor.bytes.begin == at, "no hole and no overlap");
     WB_CHECK(tensor.bytes.end >= at && tensor.bytes.end <= file_bytes, "inside the file");
