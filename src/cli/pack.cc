@@ -67,6 +67,7 @@ Result<std::string> init(const Call& call,
   snapshot.origin = opened.ref.printable();
   snapshot.listed = true;
   snapshot.files = std::move(listing->files);
+  snapshot.refused = std::move(listing->refused);
   if (force) {  // what it said may be why it is written anew
     std::erase_if(snapshot.files,
                   [](const model::File& file) { return file.path == pack::kModelFileName; });

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstdlib>
 #include <filesystem>
 #include <memory>
@@ -316,20 +317,32 @@ TEST(TellsChanges, NotOfAFileThatLivesInMemory) {
   EXPECT_TRUE(files->remove(path).ok());
 }
 
+// Runs on a disk and on Linux 6.5 or later, as where CI runs; elsewhere nothing can be seen of it.
 TEST(TellsChanges, NotWhileItWaitsToBeWrittenBack) {
+  constexpr long kCachestat = 451;
+  constexpr int kTries = 20;  // others may sync the whole disk between two calls
   const testing::ScratchDirectory scratch;
+
+  struct statfs status {};
+
+  ASSERT_EQ(::statfs(scratch.path().c_str(), &status), 0);
+  if (status.f_type == TMPFS_MAGIC) {
+    GTEST_SKIP() << "temporary files live in memory here";
+  }
+  if (::syscall(kCachestat, -1, nullptr, nullptr, 0) != 0 && errno == ENOSYS) {
+    GTEST_SKIP() << "this kernel does not say which pages wait";
+  }
   const auto files = real_file_system();
   const auto file = files->create(scratch / "f").value();
   const std::vector<std::byte> bytes(100'000, std::byte{7});
-  ASSERT_TRUE(file->write_at(0, bytes).ok());
-  const bool dirty = !file->tells_changes();
+  bool told_while_dirty = true;
+  for (int i = 0; i < kTries && told_while_dirty; ++i) {
+    ASSERT_TRUE(file->write_at(0, bytes).ok());
+    told_while_dirty = file->tells_changes();
+  }
+  EXPECT_FALSE(told_while_dirty);
   ASSERT_TRUE(file->sync().ok());
-  if (!file->tells_changes()) {
-    GTEST_SKIP() << "temporary files live in memory here";
-  }
-  if (!dirty) {
-    GTEST_SKIP() << "this kernel does not say which pages wait";
-  }
+  EXPECT_TRUE(file->tells_changes());
 }
 
 }  // namespace
