@@ -531,6 +531,7 @@ TEST_F(TransferTest, a_stop_request_ends_the_run_as_cancelled) {
 
 TEST_F(TransferTest, a_deadline_ends_the_run_with_what_was_being_done) {
   add_sealed("a", kPiece);
+  source_.connections = 1;  // an idle second one would wait for the deadline, and so jump to it
   source_.fault = [](const FakeSource::Read&) {
     return FakeSource::Fault::fails(Error(Code::kUnavailable, "no route"));
   };
