@@ -21,7 +21,9 @@
 #include "net/http_client.h"
 #include "sources/file_source.h"
 #include "sources/http_source.h"
+#include "store/home.h"
 #include "store/proofs.h"
+#include "store/store.h"
 #include "transfer/first_seen.h"
 #include "transfer/local_proofs.h"
 #include "transfer/stored_trees.h"
@@ -52,17 +54,9 @@ std::string ca_file() {
   return {};
 }
 
-// Where this machine keeps what it knows; nothing if the environment does not say.
-std::optional<std::string> home_directory() {
-  const char* const own = std::getenv("WEIGHBRIDGE_HOME");
-  if (own != nullptr && *own != '\0') {
-    return own;
-  }
-  const char* const user = std::getenv("HOME");
-  if (user != nullptr && *user != '\0') {
-    return std::string(user) + "/.cache/weighbridge";
-  }
-  return std::nullopt;
+// Where this machine keeps what it knows.
+base::Result<std::string> home_path() {
+  return store::home_path(std::getenv("WEIGHBRIDGE_HOME"), std::getenv("HOME"));
 }
 
 base::Error no_source_for(const model::Ref& ref) {
@@ -101,7 +95,8 @@ int run(std::vector<std::string> arguments) {
   std::optional<store::Proofs> proofs;
   std::optional<transfer::LocalProofs> local_proofs;
   std::optional<transfer::StoredTrees> trees;
-  if (const auto home = home_directory()) {
+  const auto home = home_path();
+  if (home.ok()) {
     proofs.emplace(*files, *home);
     local_proofs.emplace(*proofs);
     trees.emplace(*proofs);
@@ -118,7 +113,10 @@ int run(std::vector<std::string> arguments) {
       pool,
       out,
       err,
-      known};
+      known,
+      [&](const store::SpaceLimits& limits) -> base::Result<std::unique_ptr<store::Store>> {
+        return store::Store::open(*files, TRY(home_path()), limits);
+      }};
   return cli::run_command_line(base::Call(base::system_clock()).stopped_by(stop.token()),
                                environment,
                                cli::model_commands(),

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -9,6 +11,7 @@
 #include "device/host_memory.h"
 #include "io/file_system.h"
 #include "sources/source.h"
+#include "store/store.h"
 #include "transfer/local_proofs.h"
 #include "transfer/transfer.h"
 
@@ -17,6 +20,9 @@ class App;
 }  // namespace CLI
 
 namespace weighbridge::cli {
+
+using OpenStore =
+    std::function<base::Result<std::unique_ptr<store::Store>>(const store::SpaceLimits&)>;
 
 // What every command is given; `main` owns it all and outlives the command.
 struct Environment {
@@ -28,6 +34,8 @@ struct Environment {
   Output& err;  // progress and errors
   // What this machine has hashed before; null where that is not kept.
   transfer::LocalProofs* local_proofs = nullptr;
+  // The store of this user, made if need be.
+  OpenStore open_store = {};
 };
 
 // How a command speaks; flags that every command has.
