@@ -219,11 +219,19 @@ class FileSource final : public Source {
   Result<std::optional<LocalFile>> local(const Call& call, std::string_view path) override {
     TRY(call.check());
     const auto open = TRY(files_.open(full_path(path)));
-    if (open->is_remote() || !open->tells_changes()) {
+    if (open->is_remote()) {
       return std::optional<LocalFile>();
     }
     const io::FileInfo info = TRY(open->info());
     return std::optional(LocalFile{info, validator_of(info)});
+  }
+
+  Result<bool> tells_changes(const Call& call,
+                             std::string_view path,
+                             const LocalFile& local) override {
+    TRY(call.check());
+    const auto open = TRY(files_.open(full_path(path)));
+    return open->tells_changes() && validator_of(TRY(open->info())) == local.validator;
   }
 
   Result<void> read(const Call& call,
