@@ -93,7 +93,7 @@ Result<store::SpaceLimits> limits_of(const std::string& quota) {
 
 std::string_view PullCommand::example() const {
   return "Example:\n"
-         "  cd \"$(weighbridge pull https://models.example/qwen/)\"\n"
+         "  weighbridge pull https://models.example/qwen/ --filter '*.json'\n"
          "Prints the directory that holds the files, which are for reading. What the store has is\n"
          "not fetched again, and what was interrupted goes on where it stopped.";
 }
