@@ -4,7 +4,7 @@
 JOBS ?= $(shell nproc)
 RUNS ?= 1000000
 
-.PHONY: weighbridge demo test check bench fuzz clean
+.PHONY: weighbridge demo test check bench fuzz torture clean
 
 # The program: build/release/bin/weighbridge.
 weighbridge:
@@ -43,6 +43,15 @@ fuzz:
 	cmake --preset fuzz
 	cmake --build --preset fuzz -j $(JOBS)
 	tools/fuzz $(RUNS)
+
+# What `make test` does a slice of, in full: every call of the file system fails, is killed, or loses
+# what was not synced; 1,000 pulls are killed; eight processes share a home for a minute.
+torture:
+	tools/setup build test
+	cmake --preset dev
+	cmake --build --preset dev -j $(JOBS)
+	WB_FULL_SWEEP=1 ctest --preset dev -R Sweep --verbose
+	tools/python-env tests/torture.py build/dev/bin/weighbridge build/dev/bin/fault_server
 
 clean:
 	rm -rf build
