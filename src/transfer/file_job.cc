@@ -189,7 +189,7 @@ Result<void> FileJob::landed(std::uint64_t piece,
   if (met_ && must_hash() && how_ != How::kSha256) {
     shared_.local_proofs->hashed(*met_, piece, value);
   }
-  TRY(shared_.sink.landed(file_, range_of(piece), bytes));
+  TRY(shared_.sink.landed_as(file_, range_of(piece), bytes, value));
   std::uint64_t missing = 0;
   {
     const std::scoped_lock lock(mutex_);
