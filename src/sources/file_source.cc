@@ -9,6 +9,7 @@
 
 #include "base/text.h"
 #include "formats/seal.h"
+#include "sources/range_reader.h"
 
 namespace weighbridge::sources {
 namespace {
@@ -18,66 +19,12 @@ using base::Code;
 using base::Error;
 using base::Result;
 
-// What is asked of the page cache at once: small enough to be hashed while it is in the CPU's.
-constexpr std::size_t kCachedBytes = std::size_t{256} * 1024;
-// What is asked of a disk or a network at once.
-constexpr std::size_t kFarBytes = std::size_t{8} * 1024 * 1024;
 constexpr std::size_t kMaxDepth = 64;
-// So many that a disk has work while others hash what it gave.
-constexpr std::size_t kReaders = 6;
 
 model::Validator validator_of(const io::FileInfo& info) {
   return {fmt::format("{:x}-{:x}-{:x}-{:x}", info.device, info.inode, info.mtime_ns, info.ctime_ns),
           {}};
 }
-
-// Reads a range of one file, each part of it by the way that suits where it stands. Confined.
-class RangeReader {
- public:
-  RangeReader(io::OpenFile& file, base::Range range)
-      : file_(file), range_(range), remote_(file.is_remote()), looked_to_(range.begin) {}
-
-  // As OpenFile::read_at, of what of `into` lies inside the range.
-  Result<std::size_t> read(std::uint64_t offset, std::span<std::byte> into) {
-    into = into.first(std::min<std::uint64_t>(into.size(), range_.end - offset));
-    if (offset >= looked_to_) {
-      look(offset);
-    }
-    const std::span<std::byte> aligned = aligned_part(offset, into);
-    if (!aligned.empty()) {
-      auto read = file_.read_direct_at(offset, aligned.first(std::min(aligned.size(), kFarBytes)));
-      if (read.ok() || read.error().code() != Code::kUnsupported) {
-        return read;
-      }
-      can_direct_ = false;
-    }
-    const std::size_t step = remote_ ? kFarBytes : kCachedBytes;
-    return file_.read_at(offset, into.first(std::min(into.size(), step)));
-  }
-
- private:
-  void look(std::uint64_t offset) {
-    looked_to_ = std::min(range_.end, offset + kFarBytes);
-    cached_ = remote_ || !can_direct_ || file_.is_cached({offset, looked_to_});
-  }
-
-  // What of `into` is to be read directly; a rest, which only the file's end has, comes buffered.
-  std::span<std::byte> aligned_part(std::uint64_t offset, std::span<std::byte> into) const {
-    const bool in_phase = offset % io::kDirectAlignment == 0 &&
-                          reinterpret_cast<std::uintptr_t>(into.data()) % io::kDirectAlignment == 0;
-    if (cached_ || !can_direct_ || !in_phase) {
-      return {};
-    }
-    return into.first(into.size() / io::kDirectAlignment * io::kDirectAlignment);
-  }
-
-  io::OpenFile& file_;
-  const base::Range range_;
-  const bool remote_;
-  bool can_direct_ = true;
-  bool cached_ = true;
-  std::uint64_t looked_to_;
-};
 
 // Walks a directory depth first. Confined to one thread.
 class Walk {
@@ -258,7 +205,7 @@ class FileSource final : public Source {
 
   std::string identity(std::string_view path) const override { return full_path(path); }
 
-  std::size_t max_connections() const override { return kReaders; }
+  std::size_t max_connections() const override { return kDiskReaders; }
 
  private:
   static Error changed(const std::string& path, const std::string& how) {

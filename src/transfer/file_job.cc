@@ -64,6 +64,11 @@ void FileJob::meet(std::optional<LocalProofs::Met> met) {
   asked_for.path = file_.path;
   asked_for.size = file_.size;
   asked_for.validator = met->file.validator;
+  if (!met->known) {
+    // Tells the source that whatever it gives will be held to a digest.
+    asked_for.root = file_.root;
+    asked_for.sha256 = file_.sha256;
+  }
   asked_for_ = std::move(asked_for);
   if (met->known) {
     how_ = How::kKnown;
