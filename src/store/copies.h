@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "base/call.h"
@@ -32,5 +33,9 @@ base::Result<std::vector<Copy>> find_copies(const base::Call& call,
                                             const Blobs& blobs,
                                             const Refs& refs,
                                             const formats::SealedFile& wanted);
+
+// The same among files that are said to hold what `have` lists, wherever they are.
+std::vector<Copy> find_copies_in(std::span<const formats::SealedFile> have,
+                                 const formats::SealedFile& wanted);
 
 }  // namespace weighbridge::store

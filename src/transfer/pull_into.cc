@@ -301,6 +301,10 @@ Result<void> PullInto::copy(Fetch& fetch) {
   if (parts_.store != nullptr && missing > 0) {
     TRY(copy_from_store(partial));
   }
+  const formats::SealedFile* const wanted = sealed(partial.file().path);
+  if (wanted != nullptr && missing_bytes() > 0) {
+    TRY(take_copies_of(call_, parts_.directory, target_->earlier(), *wanted, partial));
+  }
   const std::uint64_t there = partial.file().size - missing_bytes();
   done_.copied_bytes += missing - missing_bytes();
   progress_.began(partial.file(), there);

@@ -459,10 +459,10 @@ Result<void> TargetDirectory::set_executable(const model::File& file) {
   return open->sync();
 }
 
-Result<bool> TargetDirectory::is_unchanged(const base::Call& call, const std::string& path) {
-  const auto info = find(path);
-  if (!info.ok() || !*info || (*info)->kind != io::Kind::kFile ||
-      !may_be_ours(path, (*info)->size)) {
+Result<bool> TargetDirectory::is_unchanged(const base::Call& call,
+                                           const std::string& path,
+                                           const io::FileInfo& info) {
+  if (info.kind != io::Kind::kFile || !may_be_ours(path, info.size)) {
     return false;
   }
   return is_ours(path, TRY(hash(call, path, false)).root);
@@ -477,10 +477,15 @@ Result<TargetDirectory::Removed> TargetDirectory::remove_others(const base::Call
       continue;
     }
     const auto info = find(path);
-    if (!info.ok() || !*info) {
-      continue;
+    const bool is_out_of_reach = !info.ok() && (info.error().code() == Code::kExists ||
+                                                info.error().code() == Code::kDenied);
+    if (!info.ok() && !is_out_of_reach) {
+      return info.error().copy();
     }
-    if (!TRY(is_unchanged(call, path))) {
+    if (is_out_of_reach || !*info) {
+      continue;  // it is not there, and somebody else's is in its place
+    }
+    if (!TRY(is_unchanged(call, path, **info))) {
       done.left.push_back(path);
       continue;
     }

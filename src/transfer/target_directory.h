@@ -118,7 +118,9 @@ class TargetDirectory {
   bool may_be_ours(const std::string& path, std::uint64_t size) const;
   bool is_ours(const std::string& path, const hash::Root& root) const;
   base::Result<Hashed> hash(const base::Call& call, const std::string& path, bool with_sha256);
-  base::Result<bool> is_unchanged(const base::Call& call, const std::string& path);
+  base::Result<bool> is_unchanged(const base::Call& call,
+                                  const std::string& path,
+                                  const io::FileInfo& info);
   base::Result<void> retire_seal();
   base::Result<void> note(std::span<const Complete> files);
   base::Result<void> sync(std::span<const Complete> files);
