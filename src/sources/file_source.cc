@@ -26,6 +26,11 @@ model::Validator validator_of(const io::FileInfo& info) {
           {}};
 }
 
+bool is_same(const io::FileInfo& a, const io::FileInfo& b) {
+  return a.size == b.size && a.device == b.device && a.inode == b.inode &&
+         a.mtime_ns == b.mtime_ns && a.ctime_ns == b.ctime_ns;
+}
+
 // Walks a directory depth first. Confined to one thread.
 class Walk {
  public:
@@ -166,11 +171,19 @@ class FileSource final : public Source {
   Result<std::optional<LocalFile>> local(const Call& call, std::string_view path) override {
     TRY(call.check());
     const auto open = TRY(files_.open(full_path(path)));
-    if (open->is_remote() || !open->tells_changes()) {
+    if (open->is_remote()) {
       return std::optional<LocalFile>();
     }
     const io::FileInfo info = TRY(open->info());
     return std::optional(LocalFile{info, validator_of(info)});
+  }
+
+  Result<bool> tells_changes(const Call& call,
+                             std::string_view path,
+                             const LocalFile& local) override {
+    TRY(call.check());
+    const auto open = TRY(files_.open(full_path(path)));
+    return open->tells_changes() && validator_of(TRY(open->info())) == local.validator;
   }
 
   Result<void> read(const Call& call,
@@ -179,7 +192,8 @@ class FileSource final : public Source {
                     base::BodySink& sink) override {
     const std::string path = full_path(file.path);
     const auto open = TRY(files_.open(path));
-    TRY(unchanged(*open, file, path));
+    const io::FileInfo info = TRY(open->info());
+    TRY(unchanged(info, file, path));
     RangeReader reader(*open, range);
     for (std::uint64_t offset = range.begin; offset < range.end;) {
       TRY(call.check());
@@ -192,7 +206,9 @@ class FileSource final : public Source {
         return changed(path, fmt::format("it ends at byte {}, expected {}", offset, file.size));
       }
       // Before anybody acts upon what came.
-      TRY(unchanged(*open, file, path));
+      if (const io::FileInfo now = TRY(open->info()); !is_same(now, info)) {
+        TRY(unchanged(now, file, path));
+      }
       TRY(sink.landed(bytes));
       offset += bytes;
     }
@@ -214,10 +230,9 @@ class FileSource final : public Source {
         .with_hint("Load it again once nobody writes to it.");
   }
 
-  static Result<void> unchanged(io::OpenFile& open,
+  static Result<void> unchanged(const io::FileInfo& info,
                                 const model::File& file,
                                 const std::string& path) {
-    const io::FileInfo info = TRY(open.info());
     if (info.size != file.size) {
       // A sealed file of another size is not what was sealed, whoever changed it and when.
       return file.validator.etag.empty()

@@ -80,6 +80,9 @@ class Impl final : public StoreSource {
   Result<std::optional<sources::Listing>> list(const Call& call) override;
   Result<model::File> find(const Call& call, std::string_view path) override;
   Result<std::optional<LocalFile>> local(const Call& call, std::string_view path) override;
+  Result<bool> tells_changes(const Call& call,
+                             std::string_view path,
+                             const LocalFile& local) override;
   Result<void> read(const Call& call,
                     const model::File& file,
                     base::Range range,
@@ -344,6 +347,15 @@ Result<std::optional<LocalFile>> Impl::local(const Call& call, std::string_view 
     return std::optional(TRY(local_file_of(*blob)));
   }
   return may_ask() ? origin_->local(call, path) : std::optional<LocalFile>();
+}
+
+Result<bool> Impl::tells_changes(const Call& call, std::string_view path, const LocalFile& local) {
+  if (!is_of_blob(local.validator)) {
+    return may_ask() ? origin_->tells_changes(call, path, local) : Result<bool>(false);
+  }
+  // Whoever writes to a blob all the same does so as any other writer does: its time moves.
+  const Lease blob = TRY(lease(call, std::string(path)));
+  return blob != nullptr && TRY(local_file_of(*blob)).validator == local.validator;
 }
 
 Result<void> Impl::read(const Call& call,
