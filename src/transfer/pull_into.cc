@@ -122,7 +122,7 @@ class PullInto {
     const std::vector<std::byte> seal = TRY(make_seal_bytes());
     TRY(target_->finish(seal));
     done_.seal_sha256 = hash::Sha256::of(seal);
-    done_.content_id = model::content_id(with_roots());
+    done_.content_id = *model::content_id(with_roots());
     return std::move(done_);
   }
 

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,7 +26,7 @@ struct PullIntoParts {
 
 // What a finished pull into a directory amounts to.
 struct PulledInto {
-  std::optional<hash::Root> content_id;
+  hash::Root content_id;
   hash::Sha256Digest seal_sha256;            // of the seal that stands there now
   model::Trust trust = model::Trust::kNone;  // the least of any file
   std::uint64_t files = 0;
