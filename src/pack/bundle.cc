@@ -260,7 +260,7 @@ Result<void> BundleReader::open_seal() {
   for (const model::File& file : snapshot_.files) {
     options.limit_bytes += file.size;
   }
-  tar_.emplace(std::move(options), paths_, *this);
+  tar_.emplace(std::move(options), paths_, static_cast<EntrySink&>(*this));
   return {};
 }
 
