@@ -93,9 +93,17 @@ Result<void> PullCommand::run(const Call& call, const Environment& environment, 
     ref = held_to->ref;
   }
   const PullReport report =
-      directory_.empty() ? TRY(pull(call, environment, style, ref))
-                         : TRY(pull_into_directory(
-                               call, environment, style, {ref, directory_, filters_, offline_}));
+      directory_.empty()
+          ? TRY(pull(call, environment, style, ref))
+          : TRY(pull_into_directory(
+                call,
+                environment,
+                style,
+                {ref,
+                 directory_,
+                 filters_,
+                 offline_,
+                 held_to ? std::optional(held_to->entry.content_id) : std::nullopt}));
   if (held_to && filters_.empty()) {
     TRY(held_to->check(report.pulled.content_id));
   }

@@ -72,12 +72,12 @@ Result<PullReport> pull_into_directory(const Call& call,
     transfer::PullProgress progress;
     const ProgressDisplay display(
         call.clock(), "pulling", progress.transfer, environment.err, style);
-    into = TRY(
-        transfer::pull_into(call,
-                            {opened.source(), environment.transfer, *directory, opened.store.get()},
-                            opened.resolved,
-                            wish.filters.empty(),
-                            progress));
+    into = TRY(transfer::pull_into(
+        call,
+        {opened.source(), environment.transfer, *directory, opened.store.get()},
+        opened.resolved,
+        {wish.filters.empty(), wish.filters.empty() ? wish.content_id : std::nullopt},
+        progress));
   }
   PullReport report;
   report.ref = wish.ref.printable();

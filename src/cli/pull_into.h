@@ -1,11 +1,13 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/call.h"
 #include "cli/command.h"
 #include "cli/pull_report.h"
+#include "hash/digest.h"
 #include "model/ref.h"
 
 namespace weighbridge::cli {
@@ -16,6 +18,8 @@ struct PullIntoWish {
   std::string directory;  // made if it is missing
   const std::vector<std::string>& filters;
   bool offline = false;
+  // What it must be, if a lock says so.
+  std::optional<hash::Root> content_id = std::nullopt;
 };
 
 // weighbridge pull REF DIR. As transfer::pull_into; without a store, none is made.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <limits>
 #include <string_view>
 #include <utility>
 
@@ -256,10 +257,9 @@ Result<void> BundleReader::open_seal() {
   }
   TRY(store_.refs().put_seal(seal));
   front_ = {};
+  // The seal bounds every file, and begin() refuses what it does not list.
   TarReader::Options options;
-  for (const model::File& file : snapshot_.files) {
-    options.limit_bytes += file.size;
-  }
+  options.limit_bytes = std::numeric_limits<std::uint64_t>::max();
   tar_.emplace(std::move(options), paths_, static_cast<EntrySink&>(*this));
   return {};
 }

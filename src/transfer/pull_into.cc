@@ -97,11 +97,12 @@ class PullInto {
   PullInto(const Call& call,
            const PullIntoParts& parts,
            const Resolved& resolved,
-           bool all,
+           const PullIntoOptions& options,
            PullProgress& progress)
-      : call_(call), parts_(parts), resolved_(resolved), all_(all), progress_(progress) {}
+      : call_(call), parts_(parts), resolved_(resolved), options_(options), progress_(progress) {}
 
   Result<PulledInto> run() {
+    TRY(check_content(resolved_.snapshot.content_id));
     store::Proofs* const proofs = parts_.store == nullptr ? nullptr : &parts_.store->proofs();
     target_ = TRY(TargetDirectory::open(parts_.directory, proofs));
     TRY(target_->check_names(files()));
@@ -114,15 +115,16 @@ class PullInto {
     for (const std::size_t i : wrong_bits_) {
       TRY(target_->set_executable(files()[i]));
     }
-    if (all_) {
+    if (options_.all) {
       auto others = TRY(target_->remove_others(call_, resolved_.snapshot));
       done_.removed = std::move(others.removed);
       done_.left = std::move(others.left);
     }
+    done_.content_id = *model::content_id(with_roots());
+    TRY(check_content(done_.content_id));
     const std::vector<std::byte> seal = TRY(make_seal_bytes());
     TRY(target_->finish(seal));
     done_.seal_sha256 = hash::Sha256::of(seal);
-    done_.content_id = *model::content_id(with_roots());
     return std::move(done_);
   }
 
@@ -141,6 +143,8 @@ class PullInto {
     return id_of(files()[i], parts_.origin.identity(files()[i].path));
   }
 
+  // Of what is known of it so far.
+  Result<void> check_content(const std::optional<hash::Root>& found) const;
   Result<void> survey();
   Result<void> take_stock(std::size_t i);
   std::set<std::string> ids_to_fetch() const;
@@ -161,7 +165,7 @@ class PullInto {
   const Call& call_;
   const PullIntoParts& parts_;
   const Resolved& resolved_;
-  const bool all_;
+  const PullIntoOptions& options_;
   PullProgress& progress_;
   std::unique_ptr<TargetDirectory> target_;
   std::vector<std::size_t> to_fetch_;
@@ -169,6 +173,18 @@ class PullInto {
   std::map<std::size_t, hash::Root> roots_;
   PulledInto done_;
 };
+
+Result<void> PullInto::check_content(const std::optional<hash::Root>& found) const {
+  if (!options_.content_id || !found || *found == *options_.content_id) {
+    return {};
+  }
+  return Error(Code::kConflict,
+               fmt::format("{} is not what it must be (content_id): expected {}, found {}",
+                           resolved_.snapshot.origin,
+                           options_.content_id->hex(),
+                           found->hex()))
+      .in_file(resolved_.snapshot.origin);
+}
 
 // Looks at everything before anything is changed, and names all that is in the way.
 Result<void> PullInto::survey() {
@@ -436,9 +452,9 @@ Result<std::vector<std::byte>> PullInto::compute_seal() {
 Result<PulledInto> pull_into(const Call& call,
                              const PullIntoParts& parts,
                              const Resolved& resolved,
-                             bool all,
+                             const PullIntoOptions& options,
                              PullProgress& progress) {
-  return PullInto(call, parts, resolved, all, progress).run();
+  return PullInto(call, parts, resolved, options, progress).run();
 }
 
 }  // namespace weighbridge::transfer

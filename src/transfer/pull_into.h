@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,12 @@ struct PullIntoParts {
   store::Store* store = nullptr;  // taken from, never put into; null where there is none
 };
 
+struct PullIntoOptions {
+  bool all = true;  // are these all files of the revision?
+  // What they must be together; else kConflict, before they are sealed.
+  std::optional<hash::Root> content_id = std::nullopt;
+};
+
 // What a finished pull into a directory amounts to.
 struct PulledInto {
   hash::Root content_id;
@@ -43,7 +50,7 @@ struct PulledInto {
 //
 // What stands there and is what is wanted stays; what an earlier pull brought (its seal lists it,
 // and it is unchanged) is replaced, or removed if this revision lacks it and all its files are
-// wanted (`all`). Anything else that is in the way is refused by name before a byte is fetched or
+// wanted. Anything else that is in the way is refused by name before a byte is fetched or
 // changed: kExists, or kDenied for a symbolic link. kUnsupported: names that are one on that file
 // system. kBusy: another pull writes there. kExhausted: no room; what is there stays. kCorrupt:
 // bytes are not what was named.
@@ -54,7 +61,7 @@ struct PulledInto {
 base::Result<PulledInto> pull_into(const base::Call& call,
                                    const PullIntoParts& parts,
                                    const Resolved& resolved,
-                                   bool all,
+                                   const PullIntoOptions& options,
                                    PullProgress& progress);
 
 }  // namespace weighbridge::transfer

@@ -141,11 +141,8 @@ class Point {
     FirstSeen first_seen;
     Transfer transfer(first_seen, 1);
     PullProgress progress;
-    auto pulled = pull_into(call_,
-                            {source, transfer, directory, nullptr},
-                            resolved_to(revision(number)),
-                            true,
-                            progress);
+    auto pulled = pull_into(
+        call_, {source, transfer, directory, nullptr}, resolved_to(revision(number)), {}, progress);
     delivered_ += number == 2 ? source.delivered_bytes() : 0;
     return pulled;
   }

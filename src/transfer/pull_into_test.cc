@@ -107,7 +107,7 @@ class PullIntoTest : public ::testing::Test {
     Transfer transfer(first_seen, 1);
     PullProgress progress;
     return pull_into(
-        call_, {origin_.source, transfer, directory, store_.get()}, resolved, all, progress);
+        call_, {origin_.source, transfer, directory, store_.get()}, resolved, {all}, progress);
   }
 
   Bytes read(const std::string& name) const {
@@ -238,6 +238,22 @@ TEST_F(PullIntoTest, ReplacesWhatItsEarlierSealListsAndIsUnchanged) {
   // Of the weights only the piece that changed.
   EXPECT_EQ(updated->fetched_bytes, 600 + kMiB);
   EXPECT_EQ(updated->copied_bytes, 2 * kMiB + 77);
+}
+
+TEST_F(PullIntoTest, SealsNothingThatIsNotWhatItMustBe) {
+  const auto directory = io::open_beneath(path("")).value();
+  FirstSeen first_seen;
+  Transfer transfer(first_seen, 1);
+  for (const Resolved& wanted : {origin_.sealed(), origin_.unsealed()}) {
+    PullProgress progress;
+    const auto refused = pull_into(call_,
+                                   {origin_.source, transfer, *directory, nullptr},
+                                   wanted,
+                                   {.content_id = hash::hash_bytes({})},
+                                   progress);
+    EXPECT_EQ(refused.error().code(), Code::kConflict);
+    EXPECT_FALSE(std::filesystem::exists(path("weighbridge.seal")));
+  }
 }
 
 TEST_F(PullIntoTest, ResolvesARefWithoutAStore) {
