@@ -8,8 +8,10 @@
 #include <fmt/format.h>
 
 #include "base/version.h"
+#include "cli/bundle.h"
 #include "cli/inspect.h"
 #include "cli/load.h"
+#include "cli/lock.h"
 #include "cli/pack.h"
 #include "cli/pull.h"
 #include "cli/report.h"
@@ -127,6 +129,9 @@ std::vector<std::unique_ptr<Command>> model_commands() {
   commands.push_back(std::make_unique<SealCommand>());
   commands.push_back(std::make_unique<VerifyCommand>());
   commands.push_back(std::make_unique<PullCommand>());
+  commands.push_back(std::make_unique<LockCommand>());
+  commands.push_back(std::make_unique<ExportCommand>());
+  commands.push_back(std::make_unique<ImportCommand>());
   commands.push_back(std::make_unique<InitCommand>());
   commands.push_back(std::make_unique<PackCommand>());
   return commands;

@@ -17,6 +17,7 @@
 #include "cli/report.h"
 #include "cli/tensor_digests.h"
 #include "loader/loader.h"
+#include "loader/map.h"
 #include "model/tensor.h"
 
 namespace weighbridge::cli {
@@ -37,6 +38,7 @@ struct Wish {
   loader::LoadOptions options;
   bool digests = false;
   bool offline = false;
+  bool hash_always = false;
 };
 
 // A finished load, as it is reported.
@@ -88,6 +90,36 @@ Result<void> take_all(const Call& call, loader::Loader& loader, const Wish& wish
     }
   }
   return {};
+}
+
+// From the store's blobs, where they stand.
+Result<Loaded> map(const Call& call, const Environment& environment, const Wish& wish) {
+  const base::TimePoint began = call.clock().now();
+  OpenedRef opened = TRY(open_ref_through_store(environment, wish.ref, wish.offline));
+  if (opened.store == nullptr && environment.find_store) {
+    opened.store = TRY(environment.find_store({}));
+  }
+  if (opened.store == nullptr) {
+    return base::Error(base::Code::kNotFound, "there is no store on this machine yet")
+        .in_file(opened.ref.printable())
+        .with_hint("Only what is in the store is mapped: `weighbridge pull REF` puts it there.");
+  }
+  loader::Mapped mapped = TRY(loader::map(call,
+                                          {*opened.source, environment.transfer, *opened.store},
+                                          opened.ref,
+                                          {.filters = wish.options.filters,
+                                           .least_trust = wish.options.least_trust,
+                                           .hash_always = wish.hash_always}));
+  Loaded loaded;
+  loaded.took = call.clock().now() - began;
+  loaded.ref = opened.ref.printable();
+  loaded.seal_sha256 = mapped.seal_sha256;
+  loaded.report = std::move(mapped.report);
+  loaded.tensors = std::move(mapped.tensors);
+  if (wish.digests) {
+    loaded.digests = TRY(tensor_digests(call, loaded.tensors));
+  }
+  return loaded;
 }
 
 Result<Loaded> load(const Call& call,
@@ -255,6 +287,7 @@ void LoadCommand::declare(CLI::App& app) {
   app.add_option("--memory", memory_, "Hold no more than this, and drop each tensor as it comes")
       ->type_name("SIZE");
   policy_.declare(app);
+  app.add_flag("--map", map_, "Map what the store has, instead of reading it into memory");
   app.add_flag("--digests", digests_, "SHA-256 of each tensor, from the memory it stands in");
   app.add_flag("--explain", explain_, "What was chosen, why, and where the time went");
 }
@@ -265,7 +298,13 @@ Result<void> LoadCommand::run(const Call& call, const Environment& environment, 
   if (!memory_.empty()) {
     wish.options.memory_bytes = TRY(memory_bytes(memory_));
   }
-  Loaded loaded = TRY(load(call, environment, style, wish));
+  if (map_ && (!memory_.empty() || explain_)) {
+    return base::Error(base::Code::kInvalid, "--map reads nothing into memory")
+        .with_hint("Leave out --memory and --explain.");
+  }
+  wish.hash_always = policy_.hash_always();
+  Loaded loaded =
+      map_ ? TRY(map(call, environment, wish)) : TRY(load(call, environment, style, wish));
   loaded.explained = explain_;
   const auto peak_rss = peak_rss_bytes(environment.files);
   return environment.out.write(style.json ? as_json(loaded, peak_rss)

@@ -29,6 +29,7 @@ class LoadCommand final : public Command {
   std::vector<std::string> filters_;
   std::string memory_;
   bool digests_ = false;
+  bool map_ = false;
   ProofPolicy policy_;
 };
 

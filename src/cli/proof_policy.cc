@@ -22,9 +22,13 @@ void ProofPolicy::declare(CLI::App& app) {
 }
 
 void ProofPolicy::apply(const Environment& environment) const {
-  if (verify_ == kAlways && environment.local_proofs != nullptr) {
+  if (hash_always() && environment.local_proofs != nullptr) {
     environment.local_proofs->hash_always();
   }
+}
+
+bool ProofPolicy::hash_always() const {
+  return verify_ == kAlways;
 }
 
 model::Trust ProofPolicy::required() const {

@@ -16,6 +16,9 @@ class ProofPolicy {
   // Before the command reads anything.
   void apply(const Environment& environment) const;
 
+  // Is every byte to be hashed, whoever has hashed it before?
+  bool hash_always() const;
+
   // The least trust with which anything may be handed over; kNone: any.
   model::Trust required() const;
 

@@ -8,9 +8,11 @@
 #include <fmt/format.h>
 
 #include "base/units.h"
+#include "cli/lock_file.h"
 #include "cli/open_ref.h"
 #include "cli/progress.h"
-#include "cli/report.h"
+#include "cli/pull_into.h"
+#include "formats/lock.h"
 #include "transfer/pull.h"
 
 namespace weighbridge::cli {
@@ -20,62 +22,6 @@ using base::Call;
 using base::Code;
 using base::Error;
 using base::Result;
-
-struct Finished {
-  std::string ref;
-  transfer::Pulled pulled;
-  base::Duration took{};
-};
-
-std::string as_json(const Finished& finished) {
-  const transfer::Pulled& pulled = finished.pulled;
-  std::string text;
-  base::JsonWriter json(text);
-  json.begin_object();
-  json.key("ref");
-  json.text(finished.ref);
-  json.key("directory");
-  json.text(pulled.directory);
-  json.key("content_id");
-  json.text(pulled.content_id.hex());
-  json.key("seal_sha256");
-  if (pulled.seal_sha256) {
-    json.text(pulled.seal_sha256->hex());
-  } else {
-    json.null();
-  }
-  json.key("proof");
-  json.text(model::name_of(pulled.trust));
-  json.key("files");
-  json.number(pulled.files);
-  json.key("bytes");
-  json.number(pulled.bytes);
-  json.key("fetched_bytes");
-  json.number(pulled.fetched_bytes);
-  json.key("copied_bytes");
-  json.number(pulled.copied_bytes);
-  json.key("present_bytes");
-  json.number(pulled.present_bytes);
-  json.key("seconds");
-  json.decimal(seconds(finished.took));
-  json.end_object();
-  return text + "\n";
-}
-
-// Beside the path, which is all that goes to standard output.
-std::string for_people(const Finished& finished) {
-  const transfer::Pulled& pulled = finished.pulled;
-  std::string text = fmt::format("pulled {}, {}: {} fetched, {} copied, {} were there\n",
-                                 counted(pulled.files, "file"),
-                                 bytes_in(pulled.bytes, finished.took),
-                                 base::format_bytes(pulled.fetched_bytes),
-                                 base::format_bytes(pulled.copied_bytes),
-                                 base::format_bytes(pulled.present_bytes));
-  if (pulled.trust == model::Trust::kFirstSeen) {
-    text += "  not verified: nobody vouches for some of these bytes (first-seen)\n";
-  }
-  return text;
-}
 
 Result<store::SpaceLimits> limits_of(const std::string& quota) {
   store::SpaceLimits limits;
@@ -94,47 +40,78 @@ Result<store::SpaceLimits> limits_of(const std::string& quota) {
 std::string_view PullCommand::example() const {
   return "Example:\n"
          "  weighbridge pull https://models.example/qwen/ --filter '*.json'\n"
+         "  weighbridge pull https://models.example/qwen/ ./qwen\n"
          "Prints the directory that holds the files, which are for reading. What the store has is\n"
          "not fetched again, and what was interrupted goes on where it stopped.";
 }
 
 void PullCommand::declare(CLI::App& app) {
   app.add_option("REF", ref_, "Directory, file or URL; a pin may follow after '#'")->required();
+  app.add_option("DIR", directory_, "Write into this directory, and not into the store");
   app.add_option("--filter", filters_, "Only files whose path matches; may be repeated")
       ->type_name("GLOB")
       ->allow_extra_args(false);
   app.add_option("--quota", quota_, "Let the store take no more than this; the least used go first")
       ->type_name("SIZE");
   declare_offline(app, offline_);
+  app.add_flag("--locked", locked_, "Take what weighbridge.lock says, and nothing else");
+  app.add_option("--lock-file", lock_, "Instead of ./weighbridge.lock")->type_name("FILE");
 }
 
-Result<void> PullCommand::run(const Call& call, const Environment& environment, Style style) {
+Result<PullReport> PullCommand::pull(const Call& call,
+                                     const Environment& environment,
+                                     Style style,
+                                     const model::Ref& ref) const {
   const base::TimePoint began = call.clock().now();
-  const model::Ref ref = TRY(model::Ref::parse(ref_));
-  const store::SpaceLimits limits = TRY(limits_of(quota_));
-  const auto store = TRY(environment.open_store(limits));
+  const auto store = TRY(environment.open_store(TRY(limits_of(quota_))));
   std::unique_ptr<sources::Source> origin;
   if (ref.scheme() != model::Scheme::kName) {
     origin = TRY(environment.open_source(ref));
   }
-  Finished finished;
+  PullReport report;
   {
     transfer::PullProgress progress;
     const ProgressDisplay display(
         call.clock(), "pulling", progress.transfer, environment.err, style);
-    finished.pulled = TRY(transfer::pull(call,
-                                         {origin.get(), environment.transfer, *store},
-                                         ref,
-                                         {.filters = filters_, .offline = offline_},
-                                         progress));
+    report.pulled = TRY(transfer::pull(call,
+                                       {origin.get(), environment.transfer, *store},
+                                       ref,
+                                       {.filters = filters_, .offline = offline_},
+                                       progress));
   }
-  finished.ref = ref.printable();
-  finished.took = call.clock().now() - began;
+  report.ref = ref.printable();
+  report.took = call.clock().now() - began;
+  return report;
+}
+
+Result<void> PullCommand::run(const Call& call, const Environment& environment, Style style) {
+  model::Ref ref = TRY(model::Ref::parse(ref_));
+  std::optional<LockedRef> held_to;
+  if (locked_) {
+    const std::string path = lock_.empty() ? std::string(formats::kLockName) : lock_;
+    held_to = TRY(locked(TRY(read_lock(environment.files, path)), ref));
+    ref = held_to->ref;
+  }
+  const PullReport report =
+      directory_.empty()
+          ? TRY(pull(call, environment, style, ref))
+          : TRY(pull_into_directory(
+                call,
+                environment,
+                style,
+                {ref,
+                 directory_,
+                 filters_,
+                 offline_,
+                 held_to ? std::optional(held_to->entry.content_id) : std::nullopt}));
+  if (held_to && filters_.empty()) {
+    TRY(held_to->check(report.pulled.content_id));
+  }
   if (style.json) {
-    return environment.out.write(as_json(finished));
+    return environment.out.write(pull_json(report));
   }
-  TRY(environment.out.write(finished.pulled.directory + "\n"));
-  return style.quiet ? Result<void>() : environment.err.write(for_people(finished));
+  TRY(environment.out.write(report.pulled.directory + "\n"));
+  return style.quiet ? Result<void>() : environment.err.write(pull_text(report));
 }
 
 }  // namespace weighbridge::cli

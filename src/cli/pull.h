@@ -4,11 +4,13 @@
 #include <vector>
 
 #include "cli/command.h"
+#include "cli/pull_report.h"
+#include "model/ref.h"
 
 namespace weighbridge::cli {
 
-// weighbridge pull: a model's files into the store, proved, under their names. (docs/cli.md)
-// Confined to the thread that runs it.
+// weighbridge pull: a model's files into the store, or a directory, proved, under their names.
+// (docs/cli.md) Confined to the thread that runs it.
 class PullCommand final : public Command {
  public:
   std::string_view name() const override { return "pull"; }
@@ -22,10 +24,18 @@ class PullCommand final : public Command {
                          Style style) override;
 
  private:
+  base::Result<PullReport> pull(const base::Call& call,
+                                const Environment& environment,
+                                Style style,
+                                const model::Ref& ref) const;
+
   std::string ref_;
   std::vector<std::string> filters_;
   std::string quota_;
   bool offline_ = false;
+  std::string directory_;
+  bool locked_ = false;
+  std::string lock_;
 };
 
 }  // namespace weighbridge::cli

@@ -7,12 +7,10 @@
 #include <thread>
 #include <utility>
 
-#include <fmt/format.h>
-
-#include "base/text.h"
 #include "base/units.h"
 #include "hash/hash_tree.h"
 #include "loader/arrivals.h"
+#include "loader/filter.h"
 #include "loader/placement.h"
 #include "loader/required_proof.h"
 #include "loader/tensor_sink.h"
@@ -31,41 +29,6 @@ using base::Result;
 
 // Of a bounded load, as many slabs as are filled, wait to be taken and are made ready.
 constexpr std::uint64_t kSlabsAtOnce = 8;
-
-// The tensors that a list of patterns wants.
-class Filter {
- public:
-  explicit Filter(std::vector<std::string> patterns)
-      : patterns_(std::move(patterns)), used_(patterns_.size()) {}
-
-  bool wants(std::string_view name) {
-    bool wanted = patterns_.empty();
-    for (std::size_t i = 0; i < patterns_.size(); ++i) {
-      if (base::glob_match(patterns_[i], name)) {
-        wanted = true;
-        used_[i] = true;
-      }
-    }
-    return wanted;
-  }
-
-  // A pattern that matches nothing is a mistake, and half a model looks whole.
-  Result<void> all_used(const std::string& origin) const {
-    const auto unused = std::find(used_.begin(), used_.end(), false);
-    if (unused == used_.end()) {
-      return {};
-    }
-    const auto i = static_cast<std::size_t>(unused - used_.begin());
-    return Error(Code::kNotFound,
-                 fmt::format("no tensor matches '{}'", base::printable(patterns_[i])))
-        .in_file(origin)
-        .with_hint("`weighbridge inspect` lists the names.");
-  }
-
- private:
-  const std::vector<std::string> patterns_;
-  std::vector<bool> used_;
-};
 
 // Thread-safe.
 class RunningLoader final : public Loader {

@@ -39,6 +39,10 @@ class Slab {
        Edges edges = {})
       : file_(std::move(file)), memory_(std::move(memory)), part_(part), edges_(std::move(edges)) {}
 
+  // Of a mapped file: `mapping` is all that they stand in.
+  Slab(std::shared_ptr<const TensorFile> file, std::shared_ptr<const void> mapping)
+      : file_(std::move(file)), mapping_(std::move(mapping)) {}
+
   Slab(const Slab&) = delete;
   Slab& operator=(const Slab&) = delete;
 
@@ -55,6 +59,7 @@ class Slab {
   const std::shared_ptr<const device::HostRange> memory_;
   const base::Range part_;
   const Edges edges_;
+  const std::shared_ptr<const void> mapping_;
 };
 
 // A tensor in host memory: a counted view of 32 bytes, as there may be a million. Its bytes are

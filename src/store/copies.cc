@@ -129,4 +129,14 @@ Result<std::vector<Copy>> find_copies(const base::Call& call,
   return std::move(found.front());
 }
 
+std::vector<Copy> find_copies_in(std::span<const formats::SealedFile> have,
+                                 const formats::SealedFile& wanted) {
+  Search search(wanted);
+  for (const formats::SealedFile& file : have) {
+    search.look_at_pieces(file.root, file.pieces);
+    search.look_at_hints(file.root, file.hints);
+  }
+  return search.take();
+}
+
 }  // namespace weighbridge::store

@@ -42,4 +42,8 @@ base::Result<std::vector<Copy>> find_copies(const base::Call& call,
                                             const Refs& refs,
                                             const formats::SealedFile& wanted);
 
+// The same among files that are said to hold what `have` lists, wherever they are.
+std::vector<Copy> find_copies_in(std::span<const formats::SealedFile> have,
+                                 const formats::SealedFile& wanted);
+
 }  // namespace weighbridge::store

@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -66,26 +68,33 @@ class PieceWriter {
   std::vector<hash::ChainingValue> values_;
 };
 
+// A file that is copied from; null if it is not there any more.
+struct Held {
+  io::OpenFile* file = nullptr;
+  std::uint64_t size = 0;
+};
+
+using Hold = std::function<Result<Held>(const hash::Root&)>;
+
 // Leases on the blobs that are copied from. Confined.
 class Blobs {
  public:
   Blobs(const Call& call, store::Store& store) : call_(call), store_(store) {}
 
-  // Null if it is not there any more.
-  Result<const store::BlobFile*> find(const hash::Root& root) {
-    const auto found = leases_.find(root);
-    if (found != leases_.end()) {
-      return found->second ? &*found->second : nullptr;
+  Result<Held> hold(const hash::Root& root) {
+    auto found = leases_.find(root);
+    if (found == leases_.end()) {
+      auto opened = store_.blobs().open(call_, root);
+      if (!opened.ok() && opened.error().code() != Code::kNotFound) {
+        return std::move(opened).error();
+      }
+      found = leases_.try_emplace(root).first;
+      if (opened.ok()) {
+        found->second.emplace(std::move(opened).value());
+      }
     }
-    auto opened = store_.blobs().open(call_, root);
-    if (!opened.ok() && opened.error().code() != Code::kNotFound) {
-      return std::move(opened).error();
-    }
-    auto& lease = leases_[root];
-    if (opened.ok()) {
-      lease.emplace(std::move(opened).value());
-    }
-    return lease ? &*lease : nullptr;
+    const auto& lease = found->second;
+    return lease ? Held{&lease->file(), lease->size()} : Held();
   }
 
  private:
@@ -94,11 +103,37 @@ class Blobs {
   std::map<hash::Root, std::optional<store::BlobFile>> leases_;
 };
 
+// Files of a directory. What they hold may be something else by now. Confined.
+class DirectoryFiles {
+ public:
+  DirectoryFiles(io::FileSystem& files, std::span<const formats::SealedFile> described)
+      : files_(files) {
+    for (const formats::SealedFile& file : described) {
+      paths_.emplace(file.root, file.path);
+    }
+  }
+
+  Result<Held> hold(const hash::Root& root) {
+    auto found = open_.find(root);
+    if (found == open_.end()) {
+      auto opened = files_.open(paths_.at(root));
+      found = open_.emplace(root, opened.ok() ? std::move(opened).value() : nullptr).first;
+    }
+    io::OpenFile* const file = found->second.get();
+    return file == nullptr ? Held() : Held{file, TRY(file->info()).size};
+  }
+
+ private:
+  io::FileSystem& files_;
+  std::map<hash::Root, std::string> paths_;
+  std::map<hash::Root, std::unique_ptr<io::OpenFile>> open_;
+};
+
 // Copies into one file. Confined.
 class Copier {
  public:
   Copier(const Call& call,
-         store::Store& store,
+         Hold hold,
          const formats::SealedFile& wanted,
          store::Partial& partial,
          std::span<const Copy> copies)
@@ -106,7 +141,7 @@ class Copier {
         wanted_(wanted),
         partial_(partial),
         copies_(copies),
-        blobs_(call, store),
+        hold_(std::move(hold)),
         writer_(partial) {}
 
   Result<std::uint64_t> run() {
@@ -144,12 +179,12 @@ class Copier {
     if (!can_share_ || copy == nullptr || copy->to.end < range.end) {
       return false;
     }
-    const store::BlobFile* const blob = TRY(blobs_.find(copy->from));
+    const Held held = TRY(hold_(copy->from));
     const std::uint64_t from = copy->from_offset + (range.begin - copy->to.begin);
-    if (blob == nullptr || from % io::kDirectBytes != 0 || from + range.size() > blob->size()) {
+    if (held.file == nullptr || from % io::kDirectBytes != 0 || from + range.size() > held.size) {
       return false;
     }
-    if (!partial_.clone(blob->file(), {from, from + range.size()}, range.begin).ok()) {
+    if (!partial_.clone(*held.file, {from, from + range.size()}, range.begin).ok()) {
       can_share_ = false;
       return false;
     }
@@ -168,12 +203,12 @@ class Copier {
     const std::span<std::byte> place = TRY(writer_.place(piece));
     for (std::uint64_t at = range.begin; at < range.end;) {
       const Copy* const copy = copy_at(at);
-      const store::BlobFile* const blob = copy == nullptr ? nullptr : TRY(blobs_.find(copy->from));
-      if (blob == nullptr) {
+      const Held held = copy == nullptr ? Held() : TRY(hold_(copy->from));
+      if (held.file == nullptr) {
         return false;
       }
       const std::uint64_t end = std::min(range.end, copy->to.end);
-      const auto read = store::read_exactly(blob->file(),
+      const auto read = store::read_exactly(*held.file,
                                             copy->from_offset + (at - copy->to.begin),
                                             place.subspan(at - range.begin, end - at));
       if (!read.ok()) {
@@ -198,7 +233,7 @@ class Copier {
   const formats::SealedFile& wanted_;
   store::Partial& partial_;
   const std::span<const Copy> copies_;
-  Blobs blobs_;
+  const Hold hold_;
   PieceWriter writer_;
   const std::unique_ptr<hash::PieceHasher> hasher_ = std::make_unique<hash::PieceHasher>();
   std::size_t first_ = 0;  // copies before it end before what is looked at
@@ -213,8 +248,10 @@ Result<std::uint64_t> use_copies(const Call& call,
                                  const formats::SealedFile& wanted,
                                  store::Partial& partial,
                                  std::span<const Copy> copies) {
+  Blobs blobs(call, store);
+  const auto hold = [&](const hash::Root& root) { return blobs.hold(root); };
   return copies.empty() ? Result<std::uint64_t>(0)
-                        : Copier(call, store, wanted, partial, copies).run();
+                        : Copier(call, hold, wanted, partial, copies).run();
 }
 
 Result<std::uint64_t> take_copies(const Call& call,
@@ -227,6 +264,19 @@ Result<std::uint64_t> take_copies(const Call& call,
   const auto copies =
       TRY(store::find_copies(call, store.home(), store.blobs(), store.refs(), wanted));
   return use_copies(call, store, wanted, partial, copies);
+}
+
+Result<std::uint64_t> take_copies_of(const Call& call,
+                                     io::FileSystem& directory,
+                                     std::span<const formats::SealedFile> have,
+                                     const formats::SealedFile& wanted,
+                                     store::Partial& partial) {
+  const auto copies = store::find_copies_in(have, wanted);
+  DirectoryFiles files(directory, have);
+  const auto hold = [&](const hash::Root& root) { return files.hold(root); };
+  return wanted.pieces.empty() || copies.empty()
+             ? Result<std::uint64_t>(0)
+             : Copier(call, hold, wanted, partial, copies).run();
 }
 
 }  // namespace weighbridge::transfer

@@ -6,6 +6,7 @@
 #include "base/call.h"
 #include "base/result.h"
 #include "formats/seal.h"
+#include "io/file_system.h"
 #include "store/copies.h"
 #include "store/partial.h"
 #include "store/store.h"
@@ -28,5 +29,12 @@ base::Result<std::uint64_t> take_copies(const base::Call& call,
                                         store::Store& store,
                                         const formats::SealedFile& wanted,
                                         store::Partial& partial);
+
+// The same with files of a directory, which `have` once described.
+base::Result<std::uint64_t> take_copies_of(const base::Call& call,
+                                           io::FileSystem& directory,
+                                           std::span<const formats::SealedFile> have,
+                                           const formats::SealedFile& wanted,
+                                           store::Partial& partial);
 
 }  // namespace weighbridge::transfer

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "base/text.h"
+#include "hash/sha256.h"
 #include "transfer/fetch_blobs.h"
 #include "transfer/resolve.h"
 #include "transfer/store_source.h"
@@ -152,6 +153,27 @@ Result<Resolved> resolve_for_pull(const Call& call,
     resolved.seal_bytes = seal->bytes;
   }
   resolved.record = record_of(call, ref, resolved.snapshot, seal);
+  return resolved;
+}
+
+Result<Resolved> resolve_at_origin(const Call& call,
+                                   sources::Source& origin,
+                                   const model::Ref& ref,
+                                   const std::vector<std::string>& filters) {
+  Resolved resolved;
+  resolved.snapshot = TRY(resolve(call, origin, ref));
+  TRY(check_whole(resolved.snapshot));
+  TRY(select(filters, resolved.snapshot));
+  if (resolved.snapshot.seal_sha256) {
+    const auto bytes = TRY(origin.seal(call));
+    if (!bytes || hash::Sha256::of(*bytes) != *resolved.snapshot.seal_sha256) {
+      return Error(Code::kConflict, "the seal changed while it was being read")
+          .in_file(origin.printable(formats::kSealName));
+    }
+    resolved.seal = TRY(formats::parse_seal(*bytes));
+    resolved.seal_bytes = *bytes;
+  }
+  resolved.record = record_of(call, ref, resolved.snapshot, std::nullopt);
   return resolved;
 }
 

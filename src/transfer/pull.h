@@ -80,6 +80,12 @@ base::Result<Resolved> resolve_for_pull(const base::Call& call,
                                         const model::Ref& ref,
                                         const PullOptions& options);
 
+// The same where there is no store: the origin is asked. Thread-safe.
+base::Result<Resolved> resolve_at_origin(const base::Call& call,
+                                         sources::Source& origin,
+                                         const model::Ref& ref,
+                                         const std::vector<std::string>& filters);
+
 struct Pulled {
   std::string directory;  // of the snapshot
   hash::Root content_id;
