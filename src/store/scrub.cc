@@ -37,18 +37,39 @@ class Pace {
 };
 
 // The root of what is really there.
-Result<hash::Root> read_root(const BlobFile& blob, Pace& pace) {
+Result<hash::Root> read_root(io::OpenFile& file, std::uint64_t size, Pace& pace) {
   std::vector<std::byte> buffer(hash::kPieceBytes);
   std::vector<hash::ChainingValue> values;
-  for (std::uint64_t piece = 0; piece < hash::piece_count(blob.size()); ++piece) {
-    TRY(pace.pass(hash::piece_range(piece, blob.size()).size()));
-    values.push_back(TRY(hash_piece(blob.file(), piece, blob.size(), buffer)));
+  for (std::uint64_t piece = 0; piece < hash::piece_count(size); ++piece) {
+    TRY(pace.pass(hash::piece_range(piece, size).size()));
+    values.push_back(TRY(hash_piece(file, piece, size, buffer)));
   }
   return root_of(values);
 }
 
 bool is_the_callers(const base::Error& error) {
   return error.code() == Code::kCancelled || error.code() == Code::kTimedOut;
+}
+
+// What became of a file of an adopted directory.
+enum class Found : std::uint8_t { kSame, kOther, kUnreachable };
+
+Result<Found> look_at(io::FileSystem& files,
+                      const std::string& path,
+                      const AdoptedFile& file,
+                      Pace& pace) {
+  const auto opened = files.open(path);
+  if (!opened.ok()) {
+    return Found::kUnreachable;
+  }
+  if (!file.is(TRY((*opened)->info()))) {
+    return Found::kOther;
+  }
+  const auto root = read_root(**opened, file.size, pace);
+  if (!root.ok() && root.error().code() != Code::kCorrupt) {
+    return is_the_callers(root.error()) ? root.error().copy() : Result<Found>(Found::kUnreachable);
+  }
+  return root.ok() && *root == file.root ? Found::kSame : Found::kOther;
 }
 
 }  // namespace
@@ -66,7 +87,7 @@ Result<Scrubbed> scrub(const base::Call& call,
     if (!used.ok() || !blob.ok()) {
       continue;  // evicted meanwhile
     }
-    const auto found = read_root(*blob, pace);
+    const auto found = read_root(blob->file(), blob->size(), pace);
     // To be read by scrub is no use that should keep a blob from eviction.
     static_cast<void>(blob->file().set_used(used->atime_ns));
     if (!found.ok() && is_the_callers(found.error())) {
@@ -79,6 +100,35 @@ Result<Scrubbed> scrub(const base::Call& call,
     }
     TRY(space.quarantine(call, root));
     scrubbed.rotten.push_back(root);
+  }
+  return scrubbed;
+}
+
+Result<AdoptedScrub> scrub_adopted(const base::Call& call,
+                                   Adopted& adopted,
+                                   io::FileSystem& files,
+                                   const ScrubOptions& options) {
+  AdoptedScrub scrubbed;
+  Pace pace(call, options.bytes_per_second);
+  for (const AdoptedDirectory& one : TRY(adopted.all())) {
+    for (const AdoptedFile& file : one.files) {
+      if (file.withdrawn) {
+        continue;
+      }
+      const std::string path = adopted_path(one.directory, file.path);
+      switch (TRY(look_at(files, path, file, pace))) {
+        case Found::kSame:
+          ++scrubbed.files;
+          scrubbed.bytes += file.size;
+          break;
+        case Found::kOther:
+          TRY(adopted.withdraw(one.directory, file.path));
+          scrubbed.withdrawn.push_back(path);
+          break;
+        case Found::kUnreachable:
+          scrubbed.unreachable.push_back(path);
+      }
+    }
   }
   return scrubbed;
 }

@@ -65,7 +65,7 @@ TEST_F(SnapshotsTest, WhatIsMissingOfADirectoryIsMadeAgain) {
 }
 
 TEST_F(SnapshotsTest, ASnapshotWithoutAllItsBlobsIsNotFound) {
-  ASSERT_TRUE(store_.space->remove(world_.call, *files_[1].root).ok());
+  ASSERT_TRUE(store_.space->remove(world_.call, {*files_[1].root}).ok());
   EXPECT_EQ(store_.snapshots->make(world_.call, files_).error().code(), Code::kNotFound);
   EXPECT_EQ(store_.snapshots->find(*model::content_id(files_)).value(), std::nullopt);
   files_[0].root.reset();

@@ -9,9 +9,11 @@
 
 #include "base/text.h"
 #include "base/units.h"
+#include "store/adopted.h"
 #include "store/files.h"
 #include "store/refs.h"
 #include "store/snapshots.h"
+#include "store/stock.h"
 
 namespace weighbridge::store {
 namespace {
@@ -24,6 +26,10 @@ using base::Result;
 constexpr std::uint64_t kSpareBytes = 64 * base::kKiB;
 // A partial that nobody went on with for so long is nobody's.
 constexpr std::chrono::hours kStalePartial{24 * 7};
+// Who writes a file under a temporary name is at it for moments.
+constexpr std::chrono::hours kStaleTemporary{1};
+// A blob that no Ref names may belong to a pull that is not done yet.
+constexpr std::chrono::hours kFreshBlob{1};
 
 // The parts of the home that hold further names of blobs.
 constexpr std::array<std::string_view, 3> kLinkDirectories = {"snapshots", "hub", "buckets"};
@@ -36,6 +42,12 @@ std::optional<hash::Root> snapshot_of(const Home& home, std::string_view path) {
   }
   path.remove_prefix(prefix.size());
   return hash::Root::from_hex(path.substr(0, path.find('/')));
+}
+
+// The time that lies `age` back, as files have it.
+std::int64_t stale_since(const base::Call& call, std::chrono::hours age) {
+  const auto then = call.clock().wall_now().time_since_epoch() - age;
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(then).count();
 }
 
 }  // namespace
@@ -96,7 +108,8 @@ Result<Evicted> Space::gc(const base::Call& call, const GcOptions& options) {
   TRY(wait_for_lock(call, *lock, io::Lock::kExclusive));
   Evicted evicted = TRY(evict(call, options));
   if (!options.dry_run) {
-    evicted.leftovers = TRY(sweep_partials(call)) + TRY(sweep_snapshots());
+    evicted.leftovers = TRY(sweep_partials(call)) + TRY(sweep_snapshots()) +
+                        TRY(sweep_temporaries(call, home_.path())) + TRY(sweep_seals(call));
   }
   return evicted;
 }
@@ -119,20 +132,6 @@ Result<std::vector<Space::Candidate>> Space::candidates() const {
   return found;
 }
 
-Result<std::set<hash::Root>> Space::pinned() const {
-  std::set<hash::Root> roots;
-  for (const hash::Root& content_id : TRY(pinned_snapshots(home_))) {
-    const auto files = read_list(home_, content_id);
-    if (!files.ok()) {
-      continue;  // pinned, and not pulled yet
-    }
-    for (const SnapshotFile& file : *files) {
-      roots.insert(file.root);
-    }
-  }
-  return roots;
-}
-
 Result<Space::Names> Space::names() const {
   Names names;
   for (const std::string_view directory : kLinkDirectories) {
@@ -150,7 +149,9 @@ Result<Space::Names> Space::names() const {
 
 Result<Evicted> Space::evict(const base::Call& call, const GcOptions& options) {
   const Names names = TRY(this->names());
-  const std::set<hash::Root> pinned = TRY(this->pinned());
+  const std::set<hash::Root> kept =
+      TRY(options.unnamed_only ? named_blobs(home_) : pinned_blobs(home_));
+  const std::int64_t fresh_ns = stale_since(call, kFreshBlob);
   Evicted evicted;
   for (const Candidate& blob : TRY(candidates())) {
     if (options.wanted_bytes && evicted.freed_bytes >= *options.wanted_bytes) {
@@ -159,7 +160,8 @@ Result<Evicted> Space::evict(const base::Call& call, const GcOptions& options) {
     TRY(call.check());
     const Evicted::Blob gone = describe(blob, names);
     const bool would_help = !options.wanted_bytes || gone.foreign_links == 0;
-    if (!would_help || pinned.contains(blob.root) ||
+    const bool is_fresh = options.unnamed_only && blob.used_ns >= fresh_ns;
+    if (!would_help || is_fresh || kept.contains(blob.root) ||
         !TRY(evict_one(blob, names, options.dry_run))) {
       ++evicted.passed_by;
       continue;
@@ -228,25 +230,39 @@ Result<std::vector<hash::Root>> Space::all() const {
   return roots;
 }
 
-Result<Evicted> Space::remove(const base::Call& call, const hash::Root& root) {
+Result<Evicted> Space::remove(const base::Call& call, const std::vector<hash::Root>& roots) {
   const auto lock = TRY(home_.open_lock_file());
   TRY(wait_for_lock(call, *lock, io::Lock::kExclusive));
-  const std::string path = home_.blob(root);
-  const io::FileInfo info = TRY(home_.files().info(path));
   const Names names = TRY(this->names());
-  const Candidate blob{root, info.inode, info.disk_bytes, info.links, info.atime_ns};
-  if (!TRY(evict_one(blob, names, false))) {
-    return Error(Code::kBusy, "the blob is in use").in_file(path);
+  std::vector<Candidate> going;
+  for (const hash::Root& root : roots) {
+    const auto info = home_.files().info(home_.blob(root));
+    if (info.ok()) {
+      going.push_back({root, info->inode, info->disk_bytes, info->links, info->atime_ns});
+    } else if (info.error().code() != Code::kNotFound) {
+      return info.error().copy();
+    }
   }
-  const Evicted::Blob gone = describe(blob, names);
-  return Evicted{{gone}, gone.foreign_links == 0 ? gone.bytes : 0, 0, 0};
+  for (const Candidate& blob : going) {
+    if (!TRY(evict_one(blob, names, true))) {
+      return Error(Code::kBusy, "it is in use").in_file(home_.blob(blob.root));
+    }
+  }
+  Evicted evicted;
+  for (const Candidate& blob : going) {
+    if (!TRY(evict_one(blob, names, false))) {
+      ++evicted.passed_by;  // somebody came meanwhile: gc takes it later
+      continue;
+    }
+    evicted.blobs.push_back(describe(blob, names));
+    evicted.freed_bytes += evicted.blobs.back().foreign_links == 0 ? blob.bytes : 0;
+  }
+  return evicted;
 }
 
 // Partials that nobody is at and nobody went on with for long.
 Result<std::uint64_t> Space::sweep_partials(const base::Call& call) {
-  const auto now = call.clock().wall_now().time_since_epoch();
-  const std::int64_t oldest =
-      std::chrono::duration_cast<std::chrono::nanoseconds>(now - kStalePartial).count();
+  const std::int64_t oldest = stale_since(call, kStalePartial);
   constexpr std::string_view kData = ".data";
   std::uint64_t swept = 0;
   const auto sweep = [&](const std::string& path, const io::FileInfo& info) -> Result<void> {
@@ -261,6 +277,48 @@ Result<std::uint64_t> Space::sweep_partials(const base::Call& call) {
     return home_.files().remove(path);
   };
   TRY(each_file(home_.files(), home_.path() + "/partial", sweep));
+  return swept;
+}
+
+// What a kill left half written, wherever it stands.
+Result<std::uint64_t> Space::sweep_temporaries(const base::Call& call,
+                                               const std::string& directory) {
+  const std::int64_t oldest = stale_since(call, kStaleTemporary);
+  std::uint64_t swept = 0;
+  for (const io::DirectoryEntry& entry : TRY(list_if_there(home_.files(), directory))) {
+    const std::string path = directory + "/" + entry.name;
+    if (entry.kind == io::Kind::kDirectory) {
+      swept += TRY(sweep_temporaries(call, path));
+    } else if (entry.kind == io::Kind::kFile && entry.name.starts_with(io::kTemporaryPrefix)) {
+      const auto info = home_.files().info(path);
+      if (info.ok() && info->mtime_ns < oldest) {
+        TRY(remove_if_there(home_.files(), path));
+        ++swept;
+      }
+    }
+  }
+  return swept;
+}
+
+// Seals that nothing names any more.
+Result<std::uint64_t> Space::sweep_seals(const base::Call& call) {
+  std::set<std::string> named;
+  for (const StoredRef& ref : TRY(Refs(home_).all())) {
+    named.insert(ref.record.seal_sha256 ? ref.record.seal_sha256->hex() : "");
+  }
+  for (const AdoptedDirectory& adopted : TRY(Adopted(home_).all())) {
+    named.insert(adopted.seal_sha256.hex());
+  }
+  const std::int64_t oldest = stale_since(call, kFreshBlob);
+  std::uint64_t swept = 0;
+  const auto sweep = [&](const std::string& path, const io::FileInfo& info) -> Result<void> {
+    if (named.contains(path.substr(path.rfind('/') + 1)) || info.mtime_ns >= oldest) {
+      return {};
+    }
+    ++swept;
+    return remove_if_there(home_.files(), path);
+  };
+  TRY(each_file(home_.files(), home_.path() + "/seals", sweep));
   return swept;
 }
 

@@ -74,7 +74,7 @@ TEST_F(SpaceTest, WhatIsLeasedOrPinnedStays) {
   EXPECT_TRUE(has(leased));
   EXPECT_TRUE(has(pinned));
   EXPECT_FALSE(has(neither));
-  EXPECT_EQ(store_.space->remove(world_.call, leased).error().code(), Code::kBusy);
+  EXPECT_EQ(store_.space->remove(world_.call, {leased}).error().code(), Code::kBusy);
 }
 
 TEST_F(SpaceTest, AllNamesInsideHomeGoWithABlob) {
@@ -147,10 +147,40 @@ TEST_F(SpaceTest, GcTakesAwayWhatKillsLeftBehindAndNobodyGoesOnWith) {
   EXPECT_TRUE(world_.real->list(world_.home + "/partial")->empty());
 }
 
-TEST_F(SpaceTest, RemovingTakesOneBlobAway) {
+TEST_F(SpaceTest, GcTakesAwayStaleTemporaryFilesAndSealsOfNothing) {
+  const base::Call now(base::system_clock());
+  const std::string text = "seal";
+  const auto named = store_.refs->put_seal(std::as_bytes(std::span(text))).value();
+  const std::string other = "seal of nothing";
+  const auto unnamed = store_.refs->put_seal(std::as_bytes(std::span(other))).value();
+  const auto ref = model::Ref::parse("https://host/model/").value();
+  RefRecord record;
+  record.ref = ref.printable();
+  record.seal_sha256 = named;
+  ASSERT_TRUE(store_.refs->put(ref, record).ok());
+  const std::string stale = world_.home + "/refs/.weighbridge-tmp-x-1-1";
+  const std::string fresh = world_.home + "/refs/.weighbridge-tmp-x-1-2";
+  for (const std::string& path : {stale, fresh}) {
+    ASSERT_TRUE(world_.real->create(path).ok());
+  }
+  EXPECT_EQ(store_.space->gc(now, {})->leftovers, 0U);
+  const auto long_ago = std::filesystem::file_time_type::clock::now() - std::chrono::hours(2);
+  for (const std::string& path :
+       {stale, world_.home + "/seals/" + named.hex(), world_.home + "/seals/" + unnamed.hex()}) {
+    std::filesystem::last_write_time(path, long_ago);
+  }
+  EXPECT_EQ(store_.space->gc(now, {})->leftovers, 2U);
+  EXPECT_TRUE(store_.refs->seal(named).ok());
+  EXPECT_FALSE(store_.refs->seal(unnamed).ok());
+  EXPECT_FALSE(world_.real->info(stale).ok());
+  EXPECT_TRUE(world_.real->info(fresh).ok());
+}
+
+TEST_F(SpaceTest, RemovingTakesBlobsAwayAndPassesOverThoseThatAreGone) {
   const auto root = add(1, 100);
-  EXPECT_GE(store_.space->remove(world_.call, root)->freed_bytes, kMiB);
-  EXPECT_EQ(store_.space->remove(world_.call, root).error().code(), Code::kNotFound);
+  EXPECT_GE(store_.space->remove(world_.call, {root})->freed_bytes, kMiB);
+  EXPECT_FALSE(has(root));
+  EXPECT_EQ(store_.space->remove(world_.call, {root})->blobs.size(), 0U);
 }
 
 TEST_F(SpaceTest, ScrubQuarantinesWhatRottedAndLeavesTheRest) {
