@@ -13,6 +13,7 @@
 #include "cli/pack.h"
 #include "cli/report.h"
 #include "cli/seal.h"
+#include "cli/store_commands.h"
 #include "cli/verify.h"
 
 namespace weighbridge::cli {
@@ -127,6 +128,14 @@ std::vector<std::unique_ptr<Command>> model_commands() {
   commands.push_back(std::make_unique<VerifyCommand>());
   commands.push_back(std::make_unique<InitCommand>());
   commands.push_back(std::make_unique<PackCommand>());
+  commands.push_back(make_ls_command());
+  commands.push_back(make_du_command());
+  commands.push_back(make_rm_command());
+  commands.push_back(make_pin_command());
+  commands.push_back(make_unpin_command());
+  commands.push_back(make_gc_command());
+  commands.push_back(make_scrub_command());
+  commands.push_back(make_adopt_command());
   return commands;
 }
 

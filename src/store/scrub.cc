@@ -17,13 +17,17 @@ using base::Result;
 // Lets so many bytes pass in a second. Confined.
 class Pace {
  public:
-  Pace(const base::Call& call, std::optional<std::uint64_t> bytes_per_second)
-      : call_(call), bytes_per_second_(bytes_per_second), next_(call.clock().now()) {}
+  Pace(const base::Call& call, const ScrubOptions& options)
+      : call_(call), options_(options), next_(call.clock().now()) {}
 
   Result<void> pass(std::uint64_t bytes) {
     TRY(call_.check());
-    if (bytes_per_second_) {
-      const double seconds = static_cast<double>(bytes) / static_cast<double>(*bytes_per_second_);
+    if (options_.read) {
+      options_.read(bytes);
+    }
+    if (options_.bytes_per_second) {
+      const double seconds =
+          static_cast<double>(bytes) / static_cast<double>(*options_.bytes_per_second);
       next_ += std::chrono::duration_cast<base::Duration>(std::chrono::duration<double>(seconds));
       call_.clock().sleep_until(next_, call_.stop());
     }
@@ -32,7 +36,7 @@ class Pace {
 
  private:
   const base::Call& call_;
-  const std::optional<std::uint64_t> bytes_per_second_;
+  const ScrubOptions& options_;
   base::TimePoint next_;
 };
 
@@ -80,7 +84,7 @@ Result<Scrubbed> scrub(const base::Call& call,
                        const Blobs& blobs,
                        const ScrubOptions& options) {
   Scrubbed scrubbed;
-  Pace pace(call, options.bytes_per_second);
+  Pace pace(call, options);
   for (const hash::Root& root : TRY(space.all())) {
     const auto used = home.files().info(home.blob(root));
     const auto blob = blobs.open(call, root);
@@ -109,7 +113,7 @@ Result<AdoptedScrub> scrub_adopted(const base::Call& call,
                                    io::FileSystem& files,
                                    const ScrubOptions& options) {
   AdoptedScrub scrubbed;
-  Pace pace(call, options.bytes_per_second);
+  Pace pace(call, options);
   for (const AdoptedDirectory& one : TRY(adopted.all())) {
     for (const AdoptedFile& file : one.files) {
       if (file.withdrawn) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -16,7 +17,8 @@
 namespace weighbridge::store {
 
 struct ScrubOptions {
-  std::optional<std::uint64_t> bytes_per_second;  // as fast as it goes, if absent
+  std::optional<std::uint64_t> bytes_per_second = {};  // as fast as it goes, if absent
+  std::function<void(std::uint64_t bytes)> read = {};  // told, if given, of what is about to be
 };
 
 struct Scrubbed {

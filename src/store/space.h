@@ -39,7 +39,7 @@ struct Evicted {
 struct GcOptions {
   bool dry_run = false;
   // Until so much has come free; everything that may go, if absent.
-  std::optional<std::uint64_t> wanted_bytes;
+  std::optional<std::uint64_t> wanted_bytes = {};
   // Only blobs that no Ref and no pin names, and that nobody used within the last hour.
   bool unnamed_only = false;
 };
