@@ -11,6 +11,7 @@
 #include "cli/inspect.h"
 #include "cli/load.h"
 #include "cli/pack.h"
+#include "cli/program_help.h"
 #include "cli/report.h"
 #include "cli/seal.h"
 #include "cli/store_commands.h"
@@ -24,10 +25,6 @@ using base::Error;
 using base::Result;
 
 constexpr const char* kProgram = "weighbridge";
-constexpr const char* kAbout =
-    "Loads model weights and checks every byte on its way: none is handed out before it is proved.";
-constexpr const char* kExitStatuses =
-    "Exit status: 0 success, 2 usage, 3 bytes are not what they should be, others in docs/cli.md.";
 
 // A word that is a URL keeps its scheme alone: out of its place it may hold a password all the
 // same.
@@ -58,19 +55,8 @@ Result<void> explain(const CLI::App& app, const CLI::ParseError& thrown, Output&
 }
 
 struct Parser {
-  explicit Parser(std::span<const std::unique_ptr<Command>> all)
-      : commands(all), app(kAbout, kProgram) {
-    app.set_version_flag("--version", std::string(base::version()));
-    app.require_subcommand(1);
-    app.footer(kExitStatuses);
-    for (const auto& command : commands) {
-      CLI::App* const sub =
-          app.add_subcommand(std::string(command->name()), std::string(command->summary()));
-      sub->add_flag("--json", style.json, "Print JSON (docs/cli.md), errors too");
-      sub->add_flag("-q,--quiet", style.quiet, "No progress");
-      sub->footer(std::string(command->example()));
-      command->declare(*sub);
-    }
+  explicit Parser(std::span<const std::unique_ptr<Command>> all) : commands(all) {
+    declare_program(app, commands, style);
   }
 
   Command& chosen() const {
@@ -136,6 +122,8 @@ std::vector<std::unique_ptr<Command>> model_commands() {
   commands.push_back(make_gc_command());
   commands.push_back(make_scrub_command());
   commands.push_back(make_adopt_command());
+  commands.push_back(make_completion_command());
+  commands.push_back(make_man_command());
   return commands;
 }
 
