@@ -36,6 +36,8 @@ struct Environment {
   transfer::LocalProofs* local_proofs = nullptr;
   // The store of this user, made if need be.
   OpenStore open_store = {};
+  // The same, but null where there is none: who only reads makes no store.
+  OpenStore find_store = {};
 };
 
 // How a command speaks; flags that every command has.

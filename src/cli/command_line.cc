@@ -12,6 +12,7 @@
 #include "cli/load.h"
 #include "cli/pack.h"
 #include "cli/program_help.h"
+#include "cli/pull.h"
 #include "cli/report.h"
 #include "cli/seal.h"
 #include "cli/store_commands.h"
@@ -112,6 +113,7 @@ std::vector<std::unique_ptr<Command>> model_commands() {
   commands.push_back(std::make_unique<InspectCommand>());
   commands.push_back(std::make_unique<SealCommand>());
   commands.push_back(std::make_unique<VerifyCommand>());
+  commands.push_back(std::make_unique<PullCommand>());
   commands.push_back(std::make_unique<InitCommand>());
   commands.push_back(std::make_unique<PackCommand>());
   commands.push_back(make_ls_command());

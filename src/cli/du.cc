@@ -23,9 +23,8 @@ constexpr CommandText kText{
     "  weighbridge du\n"
     "'own' comes free with `weighbridge rm`; what is shared stays for the others."};
 
-std::string as_json(const store::Stock& stock, std::string_view home) {
+std::string as_json(const store::Stock& stock) {
   return json_object([&](base::JsonWriter& json) {
-    text_member(json, "home", home);
     objects_member(json, "refs", stock.refs, [&](const store::Holding& holding) {
       text_member(json, "ref", holding.ref.record.ref);
       number_member(json, "own_bytes", holding.own_bytes);
@@ -39,7 +38,7 @@ std::string as_json(const store::Stock& stock, std::string_view home) {
   });
 }
 
-std::string for_people(const store::Stock& stock, std::string_view home) {
+std::string for_people(const store::Stock& stock) {
   std::string text;
   for (const store::Holding& holding : stock.refs) {
     text += fmt::format("{:>10} own {:>10} shared  {}\n",
@@ -47,10 +46,8 @@ std::string for_people(const store::Stock& stock, std::string_view home) {
                         format_bytes(holding.shared_bytes),
                         base::printable(holding.ref.record.ref));
   }
-  text += fmt::format("{:>10} in {}, in {}\n",
-                      format_bytes(stock.blob_bytes),
-                      counted(stock.blobs, "blob"),
-                      base::printable(home));
+  text +=
+      fmt::format("{:>10} in {}\n", format_bytes(stock.blob_bytes), counted(stock.blobs, "blob"));
   const auto add = [&](std::uint64_t bytes, std::string_view what) {
     if (bytes > 0) {
       text += fmt::format("{:>10} {}\n", format_bytes(bytes), what);

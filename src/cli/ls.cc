@@ -36,8 +36,11 @@ struct Listed {
 };
 
 Result<Listed> list(const Environment& environment, const std::string& only) {
-  const auto store = TRY(environment.open_store({}));
+  const auto store = TRY(environment.find_store({}));
   Listed listed;
+  if (!store) {
+    return only.empty() ? Result<Listed>(std::move(listed)) : no_such_ref(only);
+  }
   listed.refs = TRY(store::take_stock(store->home(), store->space(), store->refs())).refs;
   listed.adopted = TRY(store->adopted().all());
   if (only.empty()) {

@@ -37,6 +37,16 @@ std::string read_proc(io::FileSystem& files, const std::string& path) {
 
 }  // namespace
 
+Error no_such_ref(std::string_view text) {
+  const auto ref = model::Ref::parse(text);
+  if (!ref.ok()) {
+    return ref.error().copy();
+  }
+  return Error(Code::kNotFound, "the store has no such reference")
+      .in_file(ref->printable())
+      .with_hint("`weighbridge ls` names those it has.");
+}
+
 Result<store::StoredRef> find_stored_ref(store::Store& store, std::string_view text) {
   const model::Ref ref = TRY(model::Ref::parse(text));
   const std::string name = store::ref_file_name(ref);
@@ -53,9 +63,7 @@ Result<store::StoredRef> find_stored_ref(store::Store& store, std::string_view t
     return std::move(alike.front());
   }
   if (alike.empty()) {
-    return Error(Code::kNotFound, "the store has no such reference")
-        .in_file(ref.printable())
-        .with_hint("`weighbridge ls` names those it has.");
+    return no_such_ref(text);
   }
   return Error(Code::kInvalid, "several references print like this one")
       .in_file(ref.printable())

@@ -15,6 +15,9 @@ namespace weighbridge::cli {
 // several have.
 base::Result<store::StoredRef> find_stored_ref(store::Store& store, std::string_view text);
 
+// The same kNotFound, where there is no store at all.
+base::Error no_such_ref(std::string_view text);
+
 // The path of an existing directory, absolute and without links in it, as adopted ones are kept;
 // nothing for what is none.
 std::optional<std::string> canonical_path(std::string_view text);
