@@ -38,10 +38,10 @@ std::string bash_values(const CommandHelp& command) {
   std::string text;
   for (const FlagHelp& flag : command.flags) {
     if (!flag.value.empty()) {
-      text +=
-          fmt::format("        {}) COMPREPLY=($(compgen -W \"{}\" -- \"$current\")); return ;;\n",
-                      fmt::join(flag.names, "|"),
-                      fmt::join(flag.choices, " "));
+      text += fmt::format(
+          "        {}) mapfile -t COMPREPLY < <(compgen -W \"{}\" -- \"$current\"); return ;;\n",
+          fmt::join(flag.names, "|"),
+          fmt::join(flag.choices, " "));
     }
   }
   return text.empty() ? text : "      case $previous in\n" + text + "      esac\n";
@@ -74,10 +74,10 @@ _{name}() {{
   case $command in
     "") words="{commands}{flags}" ;;
 {cases}  esac
-  COMPREPLY=($(compgen -W "$words" -- "$current"))
+  mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
   if [[ -n $command && $current != -* ]]; then
     compopt -o filenames
-    COMPREPLY+=($(compgen -f -- "$current"))
+    mapfile -t -O "${{#COMPREPLY[@]}}" COMPREPLY < <(compgen -f -- "$current")
   fi
 }}
 complete -F _{name} {name}

@@ -67,10 +67,11 @@ class DuCommand final : public Command {
   void declare(CLI::App&) override {}
 
   Result<void> run(const Call&, const Environment& environment, Style style) override {
-    const auto store = TRY(environment.open_store({}));
-    const store::Stock stock = TRY(store::take_stock(store->home(), store->space(), store->refs()));
-    const std::string& home = store->home().path();
-    return environment.out.write(style.json ? as_json(stock, home) : for_people(stock, home));
+    const auto store = TRY(environment.find_store({}));
+    const store::Stock stock =
+        store ? TRY(store::take_stock(store->home(), store->space(), store->refs()))
+              : store::Stock();
+    return environment.out.write(style.json ? as_json(stock) : for_people(stock));
   }
 };
 

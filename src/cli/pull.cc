@@ -10,6 +10,7 @@
 #include "base/units.h"
 #include "cli/open_ref.h"
 #include "cli/progress.h"
+#include "cli/pull_progress.h"
 #include "cli/report.h"
 #include "transfer/pull.h"
 
@@ -77,18 +78,6 @@ std::string for_people(const Finished& finished) {
   return text;
 }
 
-Result<store::SpaceLimits> limits_of(const std::string& quota) {
-  store::SpaceLimits limits;
-  if (!quota.empty()) {
-    limits.quota_bytes = base::parse_bytes(quota);
-    if (!limits.quota_bytes) {
-      return Error(Code::kInvalid, "--quota: a size is expected")
-          .with_hint("For example --quota 200GiB; KiB, MiB, GiB and TiB are known.");
-    }
-  }
-  return limits;
-}
-
 }  // namespace
 
 std::string_view PullCommand::example() const {
@@ -103,15 +92,14 @@ void PullCommand::declare(CLI::App& app) {
   app.add_option("--filter", filters_, "Only files whose path matches; may be repeated")
       ->type_name("GLOB")
       ->allow_extra_args(false);
-  app.add_option("--quota", quota_, "Let the store take no more than this; the least used go first")
-      ->type_name("SIZE");
+  space_.declare(app);
   declare_offline(app, offline_);
 }
 
 Result<void> PullCommand::run(const Call& call, const Environment& environment, Style style) {
   const base::TimePoint began = call.clock().now();
   const model::Ref ref = TRY(model::Ref::parse(ref_));
-  const store::SpaceLimits limits = TRY(limits_of(quota_));
+  const store::SpaceLimits limits = TRY(space_.limits());
   const auto store = TRY(environment.open_store(limits));
   std::unique_ptr<sources::Source> origin;
   if (ref.scheme() != model::Scheme::kName) {
@@ -121,7 +109,12 @@ Result<void> PullCommand::run(const Call& call, const Environment& environment, 
   {
     transfer::PullProgress progress;
     const ProgressDisplay display(
-        call.clock(), "pulling", progress.transfer, environment.err, style);
+        call.clock(),
+        "pulling",
+        [&] { return sample_of(progress); },
+        progress.transfer.notes,
+        environment.err,
+        style);
     finished.pulled = TRY(transfer::pull(call,
                                          {origin.get(), environment.transfer, *store},
                                          ref,

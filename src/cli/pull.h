@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "cli/command.h"
+#include "cli/space_flags.h"
 
 namespace weighbridge::cli {
 
@@ -24,7 +25,7 @@ class PullCommand final : public Command {
  private:
   std::string ref_;
   std::vector<std::string> filters_;
-  std::string quota_;
+  SpaceFlags space_;
   bool offline_ = false;
 };
 

@@ -11,11 +11,12 @@
 
 #include "base/text.h"
 #include "base/units.h"
-#include "cli/progress.h"
+#include "cli/pull_progress.h"
 #include "cli/report.h"
 #include "cli/space_flags.h"
 #include "cli/store_commands.h"
 #include "store/stock.h"
+#include "transfer/pull.h"
 
 namespace weighbridge::cli {
 namespace {
@@ -30,28 +31,29 @@ constexpr CommandText kText{
     "Read again and prove again what is on this machine",
     "Example:\n"
     "  weighbridge scrub --rate 100MiB\n"
-    "A blob that rotted goes to quarantine, and the models it is missing from are named; an\n"
+    "A blob that rotted goes to quarantine and is fetched again for the models that need it; an\n"
     "adopted file that changed is not used any more."};
 
 struct Done {
   store::Scrubbed scrubbed;
   store::AdoptedScrub adopted;
-  std::vector<std::string> refs;  // that lost a file
+  std::vector<std::string> repaired;  // Refs that lost a file, and have it again
+  std::vector<std::string> refs;      // that lost a file
   base::Duration took{};
 };
 
 // The Refs that consist of any of these.
-std::vector<std::string> refs_with(const store::Stock& stock,
-                                   const std::vector<hash::Root>& rotten) {
+std::vector<store::StoredRef> refs_with(const store::Stock& stock,
+                                        const std::vector<hash::Root>& rotten) {
   const std::set<hash::Root> lost(rotten.begin(), rotten.end());
-  std::vector<std::string> refs;
+  std::vector<store::StoredRef> refs;
   for (const store::Holding& holding : stock.refs) {
     const auto& files = holding.files;
     const bool lost_one = files && std::ranges::any_of(*files, [&](const auto& file) {
                             return lost.contains(file.root);
                           });
     if (lost_one) {
-      refs.push_back(holding.ref.record.ref);
+      refs.push_back(holding.ref);
     }
   }
   return refs;
@@ -68,6 +70,43 @@ std::uint64_t bytes_to_read(const store::Stock& stock,
   return bytes;
 }
 
+// Fetches again what of this Ref is missing now.
+Result<void> repair(const Call& call,
+                    const Environment& environment,
+                    Style style,
+                    store::Store& store,
+                    const store::StoredRef& stored) {
+  const model::Ref ref = TRY(model::Ref::parse(stored.record.ref));
+  if (store::ref_file_name(ref) != stored.name) {
+    return Error(Code::kDenied, "what is not printed of it is not kept");
+  }
+  const auto origin = TRY(environment.open_source(ref));
+  transfer::PullProgress progress;
+  const ProgressDisplay display(
+      call.clock(),
+      "pulling",
+      [&] { return sample_of(progress); },
+      progress.transfer.notes,
+      environment.err,
+      style);
+  TRY(transfer::pull(call, {origin.get(), environment.transfer, store}, ref, {}, progress));
+  return {};
+}
+
+Result<void> repair_all(const Call& call,
+                        const Environment& environment,
+                        Style style,
+                        store::Store& store,
+                        const std::vector<store::StoredRef>& refs,
+                        Done& done) {
+  for (const store::StoredRef& ref : refs) {
+    const bool repaired = repair(call, environment, style, store, ref).ok();
+    TRY(call.check());
+    (repaired ? done.repaired : done.refs).push_back(ref.record.ref);
+  }
+  return {};
+}
+
 Result<Done> scrub(const Call& call,
                    const Environment& environment,
                    Style style,
@@ -80,11 +119,15 @@ Result<Done> scrub(const Call& call,
   progress.wanted_bytes = bytes_to_read(stock, TRY(store->adopted().all()));
   const store::ScrubOptions options{rate,
                                     [&](std::uint64_t bytes) { progress.received_bytes += bytes; }};
-  const ProgressDisplay display(call.clock(), "scrubbing", progress, environment.err, style);
   Done done;
-  done.scrubbed = TRY(store::scrub(call, store->home(), store->space(), store->blobs(), options));
-  done.adopted = TRY(store::scrub_adopted(call, store->adopted(), store->home().files(), options));
-  done.refs = refs_with(stock, done.scrubbed.rotten);
+  {
+    const ProgressDisplay display(call.clock(), "scrubbing", progress, environment.err, style);
+    done.scrubbed = TRY(store::scrub(call, store->home(), store->space(), store->blobs(), options));
+    done.adopted =
+        TRY(store::scrub_adopted(call, store->adopted(), store->home().files(), options));
+  }
+  const auto lost = refs_with(stock, done.scrubbed.rotten);
+  TRY(repair_all(call, environment, style, *store, lost, done));
   done.took = call.clock().now() - began;
   return done;
 }
@@ -111,6 +154,7 @@ std::string as_json(const Done& done) {
       json.text(root.hex());
     }
     json.end_array();
+    paths_member(json, "repaired", done.repaired);
     paths_member(json, "refs", done.refs);
     paths_member(json, "withdrawn", done.adopted.withdrawn);
     paths_member(json, "unreachable", done.adopted.unreachable);
@@ -127,6 +171,9 @@ std::string for_people(const Done& done) {
   for (const hash::Root& root : done.scrubbed.rotten) {
     text += fmt::format("  ROTTEN {}, now in quarantine\n", root.hex());
   }
+  for (const std::string& ref : done.repaired) {
+    text += fmt::format("  fetched again: {}\n", base::printable(ref));
+  }
   for (const std::string& ref : done.refs) {
     text += fmt::format("  pull again: {}\n", base::printable(ref));
   }
@@ -140,15 +187,14 @@ std::string for_people(const Done& done) {
 }
 
 Result<void> verdict(const Done& done) {
-  if (done.scrubbed.rotten.empty()) {
+  if (done.refs.empty()) {
     return {};
   }
   return Error(Code::kCorrupt,
-               fmt::format("{} rotted and stand in quarantine",
-                           counted(done.scrubbed.rotten.size(), "blob")))
-      .with_hint(done.refs.empty()
-                     ? "No model needs them."
-                     : fmt::format("`weighbridge pull` again: {}", fmt::join(done.refs, ", ")));
+               fmt::format("{} rotted, and {} could not be fetched again",
+                           counted(done.scrubbed.rotten.size(), "blob"),
+                           counted(done.refs.size(), "model")))
+      .with_hint(fmt::format("`weighbridge pull` again: {}", fmt::join(done.refs, ", ")));
 }
 
 // Confined to the thread that runs it.

@@ -67,6 +67,7 @@ Result<std::vector<Copy>> find_copies(const base::Call& call,
                                       const Home& home,
                                       const Blobs& blobs,
                                       const Refs& refs,
+                                      const Adopted& adopted,
                                       const formats::SealedFile& wanted) {
   Search search(wanted);
   std::map<hash::Root, std::uint64_t> sizes;
@@ -81,6 +82,13 @@ Result<std::vector<Copy>> find_copies(const base::Call& call,
     TRY(call.check());
     if (const auto tree = TRY(blobs.tree(root, size)); tree && size > hash::kPieceBytes) {
       search.look_at_pieces(root, *tree);
+    }
+  }
+  for (const AdoptedDirectory& directory : TRY(adopted.all())) {
+    for (const AdoptedFile& file : directory.files) {
+      if (!file.withdrawn) {
+        sizes.emplace(file.root, file.size);
+      }
     }
   }
   const auto read_seal = [&](const std::string& path, const io::FileInfo&) -> Result<void> {

@@ -8,6 +8,7 @@
 #include "base/result.h"
 #include "formats/seal.h"
 #include "hash/digest.h"
+#include "store/adopted.h"
 #include "store/blobs.h"
 #include "store/refs.h"
 
@@ -23,14 +24,15 @@ struct Copy {
 };
 
 // Where bytes of `wanted` already are: whole pieces with the same chaining value at the same index,
-// in any blob whose tree or seal is kept, and tensors with the same hint. In order of `to`; ranges
-// may overlap, pieces come before tensors. A claim, not a proof: the copy is proved by `wanted`'s
-// own pieces. `wanted.hints` may be empty. Reads every kept seal and tree: some 35 MB a terabyte.
-// Thread-safe; a damaged seal or tree gives nothing.
+// in any blob or adopted file whose tree or seal is kept, and tensors with the same hint. In order
+// of `to`; ranges may overlap, pieces come before tensors. A claim, not a proof: the copy is proved
+// by `wanted`'s own pieces. `wanted.hints` may be empty. Reads every kept seal and tree: some 35 MB
+// a terabyte. Thread-safe; a damaged seal or tree gives nothing.
 base::Result<std::vector<Copy>> find_copies(const base::Call& call,
                                             const Home& home,
                                             const Blobs& blobs,
                                             const Refs& refs,
+                                            const Adopted& adopted,
                                             const formats::SealedFile& wanted);
 
 }  // namespace weighbridge::store

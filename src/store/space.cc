@@ -24,6 +24,11 @@ using base::Result;
 
 // The disk counts in blocks, and a directory and a journal come with each file.
 constexpr std::uint64_t kSpareBytes = 64 * base::kKiB;
+// A journal takes less than this part of its file.
+constexpr std::uint64_t kJournalPart = 16 * base::kKiB;
+// The part of a quota that is freed beyond what is needed.
+constexpr std::uint64_t kMorePart = 64;
+constexpr std::string_view kUsedName = "used";
 // A partial that nobody went on with for so long is nobody's.
 constexpr std::chrono::hours kStalePartial{24 * 7};
 // Who writes a file under a temporary name is at it for moments.
@@ -42,6 +47,17 @@ std::optional<hash::Root> snapshot_of(const Home& home, std::string_view path) {
   }
   path.remove_prefix(prefix.size());
   return hash::Root::from_hex(path.substr(0, path.find('/')));
+}
+
+// How the line of `<home>/used` begins during this boot; empty where the kernel does not say which.
+std::string used_line_begin(io::FileSystem& files) {
+  constexpr std::size_t kIdBytes = 36;
+  std::string id(kIdBytes, '\0');
+  const auto file = files.open("/proc/sys/kernel/random/boot_id");
+  if (!file.ok() || !read_exactly(**file, 0, std::as_writable_bytes(std::span(id))).ok()) {
+    return {};
+  }
+  return fmt::format("weighbridge used 1 {} ", id);
 }
 
 // The time that lies `age` back, as files have it.
@@ -65,18 +81,82 @@ Result<std::uint64_t> Space::used_bytes() const {
   return used;
 }
 
-// How much must come free before so many bytes may be taken.
-Result<std::uint64_t> Space::lacking(std::uint64_t bytes) {
+// `<home>/used`: no less than what is taken below blobs/ and partial/, so that who is admitted need
+// not look at every file. Believed within one boot of the machine, as it is never synced; whoever
+// takes space without minding it removes it.
+std::optional<std::uint64_t> Space::read_used() const {
+  constexpr std::uint64_t kMaxBytes = 256;
+  const auto bytes =
+      io::read_file(home_.files(), fmt::format("{}/{}", home_.path(), kUsedName), kMaxBytes);
+  if (!bytes.ok()) {
+    return std::nullopt;
+  }
+  const std::string text(reinterpret_cast<const char*>(bytes->data()), bytes->size());
+  const std::string begin = used_line_begin(home_.files());
+  if (begin.empty() || !text.starts_with(begin) || !text.ends_with('\n')) {
+    return std::nullopt;
+  }
+  return base::parse_decimal(
+      std::string_view(text).substr(begin.size(), text.size() - begin.size() - 1));
+}
+
+Result<void> Space::write_used(std::optional<std::uint64_t> bytes) {
+  const std::string path = fmt::format("{}/{}", home_.path(), kUsedName);
+  const std::string begin = bytes ? used_line_begin(home_.files()) : "";
+  if (begin.empty()) {
+    return remove_if_there(home_.files(), path);
+  }
+  // Always of one length, so that a shorter number leaves nothing of a longer one.
+  const std::string text = fmt::format("{}{:020}\n", begin, *bytes);
+  auto file = home_.files().open_to_write(path, io::Caching::kKeep);
+  if (!file.ok()) {
+    file = home_.files().create(path);
+  }
+  const auto written = file.ok() ? (*file)->write_at(0, std::as_bytes(std::span(text)))
+                                 : Result<void>(file.error().copy());
+  // Nothing is lost with it but time.
+  return written.ok() ? Result<void>() : remove_if_there(home_.files(), path);
+}
+
+Result<Space::Need> Space::need_for(std::uint64_t bytes) {
   const std::uint64_t free = TRY(home_.files().volume(home_.path())).free_bytes;
   const std::uint64_t wanted =
       base::checked_add(bytes, limits_.floor_bytes).value_or(~std::uint64_t{0});
-  std::uint64_t lacking = wanted > free ? wanted - free : 0;
-  if (limits_.quota_bytes) {
-    const std::uint64_t used = TRY(used_bytes());
-    const std::uint64_t total = base::checked_add(bytes, used).value_or(~std::uint64_t{0});
-    lacking = std::max(lacking, total > *limits_.quota_bytes ? total - *limits_.quota_bytes : 0);
+  Need need{wanted > free ? wanted - free : 0, std::nullopt};
+  if (!limits_.quota_bytes) {
+    return need;
   }
-  return lacking;
+  const auto over = [&](std::uint64_t used) {
+    const std::uint64_t total = base::checked_add(bytes, used).value_or(~std::uint64_t{0});
+    return total > *limits_.quota_bytes ? total - *limits_.quota_bytes : 0;
+  };
+  need.used = read_used();
+  if (!need.used || over(*need.used) > 0) {
+    need.used = TRY(used_bytes());
+  }
+  need.lacking = std::max(need.lacking, over(*need.used));
+  return need;
+}
+
+// Evicts what must go, and a little more, so that the next newcomers need not look again. Returns
+// how much came free.
+Result<std::uint64_t> Space::make_room(const base::Call& call,
+                                       std::uint64_t bytes,
+                                       const Need& need) {
+  const Evicted possible = TRY(evict(call, {.dry_run = true, .wanted_bytes = need.lacking}));
+  if (possible.freed_bytes < need.lacking) {
+    return Error(Code::kExhausted,
+                 fmt::format("no room for {}: {} too little, and no more than {} could come free",
+                             base::format_bytes(bytes),
+                             base::format_bytes(need.lacking),
+                             base::format_bytes(possible.freed_bytes)))
+        .in_file(home_.path())
+        .with_hint(
+            "unpin or remove models, raise the quota, or set WEIGHBRIDGE_HOME to a larger disk");
+  }
+  const std::uint64_t more = limits_.quota_bytes.value_or(0) / kMorePart;
+  const std::uint64_t wanted = base::checked_add(need.lacking, more).value_or(need.lacking);
+  return TRY(evict(call, {.dry_run = false, .wanted_bytes = wanted})).freed_bytes;
 }
 
 Result<void> Space::admit(const base::Call& call,
@@ -84,22 +164,16 @@ Result<void> Space::admit(const base::Call& call,
                           const std::function<Result<void>()>& take) {
   const auto lock = TRY(home_.open_lock_file());
   TRY(wait_for_lock(call, *lock, io::Lock::kExclusive));
-  const std::uint64_t lacks = TRY(lacking(base::checked_add(bytes, kSpareBytes).value_or(bytes)));
-  if (lacks > 0) {
-    const Evicted possible = TRY(evict(call, {.dry_run = true, .wanted_bytes = lacks}));
-    if (possible.freed_bytes < lacks) {
-      return Error(Code::kExhausted,
-                   fmt::format("no room for {}: {} too little, and no more than {} could come free",
-                               base::format_bytes(bytes),
-                               base::format_bytes(lacks),
-                               base::format_bytes(possible.freed_bytes)))
-          .in_file(home_.path())
-          .with_hint(
-              "unpin or remove models, raise the quota, or set WEIGHBRIDGE_HOME to a larger "
-              "disk");
+  const std::uint64_t spare = kSpareBytes + bytes / kJournalPart;
+  const std::uint64_t all = base::checked_add(bytes, spare).value_or(bytes);
+  Need need = TRY(need_for(all));
+  if (need.lacking > 0) {
+    const std::uint64_t freed = TRY(make_room(call, bytes, need));
+    if (need.used) {
+      need.used = *need.used - std::min(*need.used, freed);
     }
-    TRY(evict(call, {.dry_run = false, .wanted_bytes = lacks}));
   }
+  TRY(write_used(need.used ? base::checked_add(*need.used, all) : std::nullopt));
   return take();
 }
 

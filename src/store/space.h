@@ -86,7 +86,19 @@ class Space {
 
   using Names = std::map<std::uint64_t, std::vector<std::string>>;  // inode to paths inside home
 
-  base::Result<std::uint64_t> lacking(std::uint64_t bytes);
+  // How much must come free before so many bytes may be taken, and what is taken now; the latter
+  // only where a quota asks for it.
+  struct Need {
+    std::uint64_t lacking = 0;
+    std::optional<std::uint64_t> used = {};
+  };
+
+  base::Result<Need> need_for(std::uint64_t bytes);
+  base::Result<std::uint64_t> make_room(const base::Call& call,
+                                        std::uint64_t bytes,
+                                        const Need& need);
+  std::optional<std::uint64_t> read_used() const;
+  base::Result<void> write_used(std::optional<std::uint64_t> bytes);
   base::Result<std::vector<Candidate>> candidates() const;
   base::Result<Names> names() const;
   base::Result<Evicted> evict(const base::Call& call, const GcOptions& options);

@@ -124,6 +124,44 @@ TEST_F(SpaceTest, ANewcomerThatCannotFitFailsAndWhatIsThereStays) {
   EXPECT_TRUE(world_.real->list(world_.home + "/partial")->empty());
 }
 
+TEST_F(SpaceTest, WhatIsTakenIsCountedOnceAndThenRemembered) {
+  store_ = world_.open({.quota_bytes = 100 * kMiB, .floor_bytes = 0});
+  for (std::uint64_t i = 0; i < 20; ++i) {
+    add(i, 100);
+  }
+  const auto calls_of_one = [&] {
+    const std::uint64_t before = world_.disk.calls();
+    EXPECT_TRUE(store_.space->admit(world_.call, 1, [] { return base::Result<void>(); }).ok());
+    return world_.disk.calls() - before;
+  };
+  calls_of_one();
+  const std::uint64_t remembered = calls_of_one();
+  EXPECT_LT(remembered, 20U);
+  std::filesystem::remove(world_.home + "/used");
+  EXPECT_GE(calls_of_one(), remembered + 20);
+  EXPECT_EQ(calls_of_one(), remembered);
+}
+
+TEST_F(SpaceTest, WhatIsRememberedIsNeverLessThanWhatIsTaken) {
+  const SpaceLimits tight{.quota_bytes = 3 * kMiB, .floor_bytes = 0};
+  store_ = world_.open(tight);
+  const auto first = add(1, 100);
+  // Who has no quota does not count: nothing is remembered from then on.
+  store_ = world_.open();
+  const auto second = add(2, 200);
+  EXPECT_FALSE(world_.real->info(world_.home + "/used").ok());
+  store_ = world_.open(tight);
+  const auto third = add(3, 300);
+  EXPECT_FALSE(has(first));
+  EXPECT_TRUE(has(second));
+  EXPECT_TRUE(has(third));
+  // Of another boot, or damaged: it counts again.
+  std::filesystem::resize_file(world_.home + "/used", 30);
+  const auto fourth = add(4, 400);
+  EXPECT_FALSE(has(second));
+  EXPECT_TRUE(has(fourth));
+}
+
 TEST_F(SpaceTest, TheFloorIsLeftToOthers) {
   const std::uint64_t free = world_.real->volume(world_.scratch.path())->free_bytes;
   store_ = world_.open({.quota_bytes = std::nullopt, .floor_bytes = free * 2});

@@ -66,32 +66,49 @@ class PieceWriter {
   std::vector<hash::ChainingValue> values_;
 };
 
-// Leases on the blobs that are copied from. Confined.
-class Blobs {
+// Where bytes are copied from: a leased blob, or a file of an adopted directory.
+struct Origin {
+  std::optional<store::BlobFile> blob;
+  std::optional<store::AdoptedCopy> adopted;
+
+  bool is_there() const { return blob || adopted; }
+
+  io::OpenFile& file() const { return blob ? blob->file() : *adopted->file; }
+
+  std::uint64_t size() const { return blob ? blob->size() : adopted->size; }
+};
+
+// Files that are copied from, each opened once. Confined.
+class Origins {
  public:
-  Blobs(const Call& call, store::Store& store) : call_(call), store_(store) {}
+  Origins(const Call& call, store::Store& store) : call_(call), store_(store) {}
 
   // Null if it is not there any more.
-  Result<const store::BlobFile*> find(const hash::Root& root) {
-    const auto found = leases_.find(root);
-    if (found != leases_.end()) {
-      return found->second ? &*found->second : nullptr;
+  Result<const Origin*> find(const hash::Root& root) {
+    auto found = origins_.find(root);
+    if (found == origins_.end()) {
+      found = origins_.emplace(root, TRY(open(root))).first;
     }
-    auto opened = store_.blobs().open(call_, root);
-    if (!opened.ok() && opened.error().code() != Code::kNotFound) {
-      return std::move(opened).error();
-    }
-    auto& lease = leases_[root];
-    if (opened.ok()) {
-      lease.emplace(std::move(opened).value());
-    }
-    return lease ? &*lease : nullptr;
+    return found->second.is_there() ? &found->second : nullptr;
   }
 
  private:
+  Result<Origin> open(const hash::Root& root) {
+    Origin origin;
+    auto blob = store_.blobs().open(call_, root);
+    if (blob.ok()) {
+      origin.blob.emplace(std::move(blob).value());
+    } else if (blob.error().code() == Code::kNotFound) {
+      origin.adopted = TRY(store_.adopted().open(root));
+    } else {
+      return std::move(blob).error();
+    }
+    return origin;
+  }
+
   const Call& call_;
   store::Store& store_;
-  std::map<hash::Root, std::optional<store::BlobFile>> leases_;
+  std::map<hash::Root, Origin> origins_;
 };
 
 // Copies into one file. Confined.
@@ -106,7 +123,7 @@ class Copier {
         wanted_(wanted),
         partial_(partial),
         copies_(copies),
-        blobs_(call, store),
+        origins_(call, store),
         writer_(partial) {}
 
   Result<std::uint64_t> run() {
@@ -144,12 +161,12 @@ class Copier {
     if (!can_share_ || copy == nullptr || copy->to.end < range.end) {
       return false;
     }
-    const store::BlobFile* const blob = TRY(blobs_.find(copy->from));
+    const Origin* const origin = TRY(origins_.find(copy->from));
     const std::uint64_t from = copy->from_offset + (range.begin - copy->to.begin);
-    if (blob == nullptr || from % io::kDirectBytes != 0 || from + range.size() > blob->size()) {
+    if (origin == nullptr || from % io::kDirectBytes != 0 || from + range.size() > origin->size()) {
       return false;
     }
-    if (!partial_.clone(blob->file(), {from, from + range.size()}, range.begin).ok()) {
+    if (!partial_.clone(origin->file(), {from, from + range.size()}, range.begin).ok()) {
       can_share_ = false;
       return false;
     }
@@ -168,12 +185,12 @@ class Copier {
     const std::span<std::byte> place = TRY(writer_.place(piece));
     for (std::uint64_t at = range.begin; at < range.end;) {
       const Copy* const copy = copy_at(at);
-      const store::BlobFile* const blob = copy == nullptr ? nullptr : TRY(blobs_.find(copy->from));
-      if (blob == nullptr) {
+      const Origin* const origin = copy == nullptr ? nullptr : TRY(origins_.find(copy->from));
+      if (origin == nullptr) {
         return false;
       }
       const std::uint64_t end = std::min(range.end, copy->to.end);
-      const auto read = store::read_exactly(blob->file(),
+      const auto read = store::read_exactly(origin->file(),
                                             copy->from_offset + (at - copy->to.begin),
                                             place.subspan(at - range.begin, end - at));
       if (!read.ok()) {
@@ -198,13 +215,32 @@ class Copier {
   const formats::SealedFile& wanted_;
   store::Partial& partial_;
   const std::span<const Copy> copies_;
-  Blobs blobs_;
+  Origins origins_;
   PieceWriter writer_;
   const std::unique_ptr<hash::PieceHasher> hasher_ = std::make_unique<hash::PieceHasher>();
   std::size_t first_ = 0;  // copies before it end before what is looked at
   bool can_share_ = true;
   std::uint64_t copied_ = 0;
 };
+
+// A file of one piece: no part of another is worth looking for, all of it may stand in an adopted
+// directory.
+Result<std::uint64_t> take_small(store::Store& store,
+                                 const formats::SealedFile& wanted,
+                                 store::Partial& partial) {
+  const auto adopted = TRY(store.adopted().open(wanted.root));
+  if (!adopted || adopted->size != wanted.size || partial.has(0)) {
+    return 0;
+  }
+  std::vector<std::byte> bytes(wanted.size);
+  const auto read = store::read_exactly(*adopted->file, 0, bytes);
+  if (!read.ok() || hash::hash_bytes(bytes) != wanted.root) {
+    return 0;  // it is fetched instead
+  }
+  const std::array values = {hash::ChainingValue{wanted.root.bytes}};
+  TRY(partial.write(0, bytes, values));
+  return wanted.size;
+}
 
 }  // namespace
 
@@ -213,10 +249,10 @@ Result<std::uint64_t> take_copies(const Call& call,
                                   const formats::SealedFile& wanted,
                                   store::Partial& partial) {
   if (wanted.pieces.empty()) {
-    return 0;
+    return take_small(store, wanted, partial);
   }
-  const auto copies =
-      TRY(store::find_copies(call, store.home(), store.blobs(), store.refs(), wanted));
+  const auto copies = TRY(
+      store::find_copies(call, store.home(), store.blobs(), store.refs(), store.adopted(), wanted));
   return copies.empty() ? Result<std::uint64_t>(0)
                         : Copier(call, store, wanted, partial, copies).run();
 }

@@ -202,7 +202,7 @@ Result<void> FetchBlobs::have(std::size_t i, store::BlobFile blob) {
 
 Result<void> FetchBlobs::copy(Writing& writing) {
   const model::File& file = this->file(writing.file);
-  if (seal_ == nullptr || file.pieces.empty()) {
+  if (seal_ == nullptr) {
     return {};
   }
   const auto sealed =
