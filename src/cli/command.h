@@ -46,19 +46,29 @@ struct Style {
   bool quiet = false;  // errors only, and what was asked for
 };
 
+// What a command says of itself; literals.
+struct CommandText {
+  std::string_view name;
+  std::string_view summary;  // one line, for the list of commands
+  std::string_view example;  // closes its help: an example, and what a reader must know to use it
+};
+
 // One command of the program: its flags, and what it does. Confined to the thread that runs it.
 class Command {
  public:
   Command() = default;
+
+  explicit Command(const CommandText& text) : text_(text) {}
+
   Command(const Command&) = delete;
   Command& operator=(const Command&) = delete;
   virtual ~Command() = default;
 
-  virtual std::string_view name() const = 0;
-  // One line for the list of commands.
-  virtual std::string_view summary() const = 0;
-  // What closes its help: an example, and what a reader must know to use it.
-  virtual std::string_view example() const = 0;
+  virtual std::string_view name() const { return text_.name; }
+
+  virtual std::string_view summary() const { return text_.summary; }
+
+  virtual std::string_view example() const { return text_.example; }
 
   // Adds flags and arguments, which are read into the command itself.
   virtual void declare(CLI::App& app) = 0;
@@ -66,6 +76,9 @@ class Command {
   virtual base::Result<void> run(const base::Call& call,
                                  const Environment& environment,
                                  Style style) = 0;
+
+ private:
+  const CommandText text_;
 };
 
 }  // namespace weighbridge::cli

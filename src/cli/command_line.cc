@@ -13,9 +13,11 @@
 #include "cli/load.h"
 #include "cli/lock.h"
 #include "cli/pack.h"
+#include "cli/program_help.h"
 #include "cli/pull.h"
 #include "cli/report.h"
 #include "cli/seal.h"
+#include "cli/store_commands.h"
 #include "cli/verify.h"
 
 namespace weighbridge::cli {
@@ -26,10 +28,6 @@ using base::Error;
 using base::Result;
 
 constexpr const char* kProgram = "weighbridge";
-constexpr const char* kAbout =
-    "Loads model weights and checks every byte on its way: none is handed out before it is proved.";
-constexpr const char* kExitStatuses =
-    "Exit status: 0 success, 2 usage, 3 bytes are not what they should be, others in docs/cli.md.";
 
 // A word that is a URL keeps its scheme alone: out of its place it may hold a password all the
 // same.
@@ -60,19 +58,8 @@ Result<void> explain(const CLI::App& app, const CLI::ParseError& thrown, Output&
 }
 
 struct Parser {
-  explicit Parser(std::span<const std::unique_ptr<Command>> all)
-      : commands(all), app(kAbout, kProgram) {
-    app.set_version_flag("--version", std::string(base::version()));
-    app.require_subcommand(1);
-    app.footer(kExitStatuses);
-    for (const auto& command : commands) {
-      CLI::App* const sub =
-          app.add_subcommand(std::string(command->name()), std::string(command->summary()));
-      sub->add_flag("--json", style.json, "Print JSON (docs/cli.md), errors too");
-      sub->add_flag("-q,--quiet", style.quiet, "No progress");
-      sub->footer(std::string(command->example()));
-      command->declare(*sub);
-    }
+  explicit Parser(std::span<const std::unique_ptr<Command>> all) : commands(all) {
+    declare_program(app, commands, style);
   }
 
   Command& chosen() const {
@@ -134,6 +121,16 @@ std::vector<std::unique_ptr<Command>> model_commands() {
   commands.push_back(std::make_unique<ImportCommand>());
   commands.push_back(std::make_unique<InitCommand>());
   commands.push_back(std::make_unique<PackCommand>());
+  commands.push_back(make_ls_command());
+  commands.push_back(make_du_command());
+  commands.push_back(make_rm_command());
+  commands.push_back(make_pin_command());
+  commands.push_back(make_unpin_command());
+  commands.push_back(make_gc_command());
+  commands.push_back(make_scrub_command());
+  commands.push_back(make_adopt_command());
+  commands.push_back(make_completion_command());
+  commands.push_back(make_man_command());
   return commands;
 }
 

@@ -19,7 +19,7 @@ int run_command_line(const base::Call& call,
                      std::span<const std::unique_ptr<Command>> commands,
                      std::vector<std::string> arguments);
 
-// load, inspect, seal, verify.
+// All commands of the program, in the order of its help.
 std::vector<std::unique_ptr<Command>> model_commands();
 
 }  // namespace weighbridge::cli

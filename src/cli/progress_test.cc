@@ -65,7 +65,7 @@ std::vector<std::string> shown(std::size_t columns,
   Recorder err(columns);
   {
     const ProgressDisplay display(clock, "loading", progress, err, style);
-    if (!style.json && !style.quiet) {
+    if (!style.quiet) {
       clock.await_waiters(1);
       clock.advance(interval);
       err.await_write();
@@ -93,7 +93,7 @@ TEST(ProgressBar, FillsWithTheBytesAndNeverBreaksTheLine) {
 
 TEST(ProgressDisplay, RedrawsInPlaceOnATerminalAndWipesItselfAway) {
   EXPECT_THAT(shown(80, ProgressDisplay::kBarInterval, {}),
-              ElementsAre(HasSubstr("\r\x1b[K["), "\r\x1b[K"));
+              ElementsAre(StartsWith("["), "\r\x1b[K"));
 }
 
 TEST(ProgressDisplay, WritesPlainLinesElsewhereAndWipesNothing) {
@@ -106,12 +106,68 @@ TEST(ProgressDisplay, SaysSoonWhatIsTriedAgainWithControlCharactersEscaped) {
   EXPECT_THAT(shown(0, ProgressDisplay::kBarInterval, {}, "retrying a\x1b: busy"),
               ElementsAre("retrying a\\x1b: busy\n"));
   EXPECT_THAT(shown(80, ProgressDisplay::kBarInterval, {}, "retrying a"),
-              ElementsAre(StartsWith("\r\x1b[Kretrying a\n["), "\r\x1b[K"));
+              ElementsAre(StartsWith("retrying a\n["), "\r\x1b[K"));
 }
 
-TEST(ProgressDisplay, IsSilentWithQuietAndWithJson) {
+TEST(ProgressDisplay, IsSilentWithQuiet) {
   EXPECT_THAT(shown(80, ProgressDisplay::kBarInterval, {.json = false, .quiet = true}), IsEmpty());
-  EXPECT_THAT(shown(80, ProgressDisplay::kBarInterval, {.json = true, .quiet = false}), IsEmpty());
+  EXPECT_THAT(shown(80, ProgressDisplay::kBarInterval, {.json = true, .quiet = true}), IsEmpty());
+}
+
+TEST(ProgressDisplay, WritesAnObjectALineWithJson) {
+  EXPECT_THAT(shown(80, ProgressDisplay::kJsonInterval, {.json = true, .quiet = false}),
+              ElementsAre("{\"progress\": {\"doing\": \"loading\", \"bytes\": 67108864, "
+                          "\"wanted_bytes\": 268435456, \"seconds\": 1.000000, "
+                          "\"bytes_per_second\": 67108864.000000, \"seconds_left\": 3.000000}}\n"));
+  EXPECT_THAT(shown(80, ProgressDisplay::kBarInterval, {.json = true, .quiet = false}, "retry"),
+              ElementsAre("{\"note\": \"retry\"}\n"));
+}
+
+ProgressSample several() {
+  ProgressSample sample = quarter();
+  sample.found_bytes = 32 * base::kMiB;
+  sample.files = 7;
+  sample.files_done = 2;
+  for (std::uint64_t i = 1; i <= 5; ++i) {
+    sample.under_way.push_back({"f\n" + std::to_string(i), i * base::kMiB, i * 2 * base::kMiB});
+  }
+  return sample;
+}
+
+TEST(ProgressOfSeveralFiles, CountsThemAndMeasuresOnlyWhatWasNotThereBefore) {
+  EXPECT_EQ(progress_line("pulling", several()),
+            "pulling: 64.0 MiB of 256 MiB, 2 of 7 files, 16.0 MiB/s, 0:12 left");
+  EXPECT_THAT(progress_json("pulling", several()),
+              HasSubstr("\"files\": 7, \"files_done\": 2, \"under_way\": [{\"path\": \"f\\n5\""));
+}
+
+TEST(ProgressOfSeveralFiles, NamesTheLargestWithoutBreakingALine) {
+  const auto lines = progress_files(several(), 200);
+  ASSERT_THAT(lines, SizeIs(4));
+  EXPECT_THAT(lines[0], ::testing::AllOf(HasSubstr("10.0 MiB"), HasSubstr("f\\x0a5")));
+  for (const std::string& line : progress_files(several(), 10)) {
+    EXPECT_EQ(line.size(), 10U);
+  }
+}
+
+TEST(ProgressOfSeveralFiles, IsRedrawnAndWipedLineByLine) {
+  testing::ManualClock clock;
+  transfer::Notes notes;
+  Recorder err(80);
+  {
+    const ProgressDisplay display(clock, "pulling", several, notes, err, {});
+    for (int i = 0; i < 2; ++i) {
+      clock.await_waiters(1);
+      clock.advance(ProgressDisplay::kBarInterval);
+      err.await_write();
+    }
+  }
+  const auto texts = err.texts();
+  ASSERT_THAT(texts, SizeIs(3));
+  EXPECT_THAT(texts[0], StartsWith("["));
+  const std::string wiped = "\r\x1b[K\x1b[1A\x1b[K\x1b[1A\x1b[K\x1b[1A\x1b[K\x1b[1A\x1b[K";
+  EXPECT_THAT(texts[1], StartsWith(wiped + "["));
+  EXPECT_EQ(texts[2], wiped);
 }
 
 }  // namespace

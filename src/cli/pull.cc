@@ -5,37 +5,19 @@
 #include <utility>
 
 #include <CLI/CLI.hpp>
-#include <fmt/format.h>
 
-#include "base/units.h"
 #include "cli/lock_file.h"
 #include "cli/open_ref.h"
 #include "cli/progress.h"
 #include "cli/pull_into.h"
+#include "cli/pull_progress.h"
 #include "formats/lock.h"
 #include "transfer/pull.h"
 
 namespace weighbridge::cli {
-namespace {
 
 using base::Call;
-using base::Code;
-using base::Error;
 using base::Result;
-
-Result<store::SpaceLimits> limits_of(const std::string& quota) {
-  store::SpaceLimits limits;
-  if (!quota.empty()) {
-    limits.quota_bytes = base::parse_bytes(quota);
-    if (!limits.quota_bytes) {
-      return Error(Code::kInvalid, "--quota: a size is expected")
-          .with_hint("For example --quota 200GiB; KiB, MiB, GiB and TiB are known.");
-    }
-  }
-  return limits;
-}
-
-}  // namespace
 
 std::string_view PullCommand::example() const {
   return "Example:\n"
@@ -51,8 +33,7 @@ void PullCommand::declare(CLI::App& app) {
   app.add_option("--filter", filters_, "Only files whose path matches; may be repeated")
       ->type_name("GLOB")
       ->allow_extra_args(false);
-  app.add_option("--quota", quota_, "Let the store take no more than this; the least used go first")
-      ->type_name("SIZE");
+  space_.declare(app);
   declare_offline(app, offline_);
   app.add_flag("--locked", locked_, "Take what weighbridge.lock says, and nothing else");
   app.add_option("--lock-file", lock_, "Instead of ./weighbridge.lock")->type_name("FILE");
@@ -63,7 +44,8 @@ Result<PullReport> PullCommand::pull(const Call& call,
                                      Style style,
                                      const model::Ref& ref) const {
   const base::TimePoint began = call.clock().now();
-  const auto store = TRY(environment.open_store(TRY(limits_of(quota_))));
+  const store::SpaceLimits limits = TRY(space_.limits());
+  const auto store = TRY(environment.open_store(limits));
   std::unique_ptr<sources::Source> origin;
   if (ref.scheme() != model::Scheme::kName) {
     origin = TRY(environment.open_source(ref));
@@ -72,7 +54,12 @@ Result<PullReport> PullCommand::pull(const Call& call,
   {
     transfer::PullProgress progress;
     const ProgressDisplay display(
-        call.clock(), "pulling", progress.transfer, environment.err, style);
+        call.clock(),
+        "pulling",
+        [&] { return sample_of(progress); },
+        progress.transfer.notes,
+        environment.err,
+        style);
     report.pulled = TRY(transfer::pull(call,
                                        {origin.get(), environment.transfer, *store},
                                        ref,

@@ -5,6 +5,7 @@
 
 #include "cli/command.h"
 #include "cli/pull_report.h"
+#include "cli/space_flags.h"
 #include "model/ref.h"
 
 namespace weighbridge::cli {
@@ -31,7 +32,7 @@ class PullCommand final : public Command {
 
   std::string ref_;
   std::vector<std::string> filters_;
-  std::string quota_;
+  SpaceFlags space_;
   bool offline_ = false;
   std::string directory_;
   bool locked_ = false;

@@ -1,6 +1,7 @@
 #include "cli/report.h"
 
 #include <algorithm>
+#include <chrono>
 
 #include <fmt/format.h>
 
@@ -30,12 +31,7 @@ std::string error_text(const base::Error& error) {
 }
 
 std::string error_json(const base::Error& error) {
-  std::string text;
-  base::JsonWriter json(text);
-  json.begin_object();
-  error_members(json, error);
-  json.end_object();
-  return text + "\n";
+  return json_object([&](base::JsonWriter& json) { error_members(json, error); });
 }
 
 void error_members(base::JsonWriter& json, const base::Error& error) {
@@ -55,6 +51,39 @@ void error_members(base::JsonWriter& json, const base::Error& error) {
     json.key("hint");
     json.text(error.hint());
   }
+}
+
+std::string json_object(const std::function<void(base::JsonWriter& json)>& members) {
+  std::string text;
+  base::JsonWriter json(text);
+  json.begin_object();
+  members(json);
+  json.end_object();
+  return text + "\n";
+}
+
+void text_member(base::JsonWriter& json, std::string_view key, std::string_view value) {
+  json.key(key);
+  json.text(value);
+}
+
+void text_or_null(base::JsonWriter& json, std::string_view key, std::string_view value) {
+  json.key(key);
+  if (value.empty()) {
+    json.null();
+  } else {
+    json.text(value);
+  }
+}
+
+void number_member(base::JsonWriter& json, std::string_view key, std::uint64_t value) {
+  json.key(key);
+  json.number(value);
+}
+
+void boolean_member(base::JsonWriter& json, std::string_view key, bool value) {
+  json.key(key);
+  json.boolean(value);
 }
 
 void root_or_null(base::JsonWriter& json, const std::optional<hash::Root>& root) {
@@ -86,6 +115,21 @@ std::string bytes_in(std::uint64_t bytes, base::Duration duration) {
 
 std::string counted(std::uint64_t count, std::string_view noun) {
   return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
+}
+
+std::string utc_time(std::uint64_t seconds_since_1970) {
+  namespace chrono = std::chrono;
+  const chrono::sys_seconds time{chrono::seconds(seconds_since_1970)};
+  const auto day = chrono::floor<chrono::days>(time);
+  const chrono::year_month_day date(day);
+  const chrono::hh_mm_ss clock(time - day);
+  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z",
+                     static_cast<int>(date.year()),
+                     static_cast<unsigned>(date.month()),
+                     static_cast<unsigned>(date.day()),
+                     clock.hours().count(),
+                     clock.minutes().count(),
+                     clock.seconds().count());
 }
 
 }  // namespace weighbridge::cli

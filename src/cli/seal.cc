@@ -6,7 +6,7 @@
 #include <fmt/format.h>
 
 #include "base/text.h"
-#include "cli/open_ref.h"
+#include "cli/local_directory.h"
 #include "cli/progress.h"
 #include "cli/report.h"
 #include "formats/seal.h"
@@ -32,46 +32,17 @@ struct Sealed {
   base::Duration took{};
 };
 
-Result<sources::Listing> listing_of(const Call& call, const OpenedRef& opened) {
-  const std::string single = TRY(opened.source->single_file(call));
-  if (!single.empty()) {
-    return Error(Code::kInvalid, "only a directory can be sealed, and this is a file")
-        .in_file(opened.ref.printable())
-        .with_hint("Name the directory it stands in.");
-  }
-  auto listing = TRY(opened.source->list(call));
-  if (!listing) {
-    return Error(Code::kUnsupported, "this directory cannot be listed")
-        .in_file(opened.ref.printable());
-  }
-  if (listing->files.empty() && listing->refused.empty()) {
-    return Error(Code::kNotFound, "nothing to seal: the directory holds no file")
-        .in_file(opened.ref.printable());
-  }
-  return std::move(*listing);
-}
-
-Result<void> is_local_directory(const model::Ref& ref) {
-  if (ref.scheme() != model::Scheme::kFile) {
-    return Error(Code::kInvalid, "only a local directory can be sealed")
-        .in_file(ref.printable())
-        .with_hint("Seal it where it lies, and serve the seal beside the files.");
-  }
-  if (ref.pinned_sha256() || ref.pinned_root()) {
-    return Error(Code::kInvalid, "a directory that is about to be sealed has no pin")
-        .in_file(ref.printable());
-  }
-  return {};
-}
-
 Result<Sealed> seal(const Call& call,
                     const Environment& environment,
                     Style style,
                     const std::string& text) {
   const base::TimePoint began = call.clock().now();
-  TRY(is_local_directory(TRY(model::Ref::parse(text))));
-  const OpenedRef opened = TRY(open_ref(environment, text));
-  const sources::Listing listing = TRY(listing_of(call, opened));
+  const OpenedRef opened = TRY(open_local_directory(environment, text, "sealed"));
+  if (opened.ref.pinned_sha256() || opened.ref.pinned_root()) {
+    return Error(Code::kInvalid, "a directory that is about to be sealed has no pin")
+        .in_file(opened.ref.printable());
+  }
+  const sources::Listing listing = TRY(listing_of(call, opened, "sealed"));
   transfer::Progress progress;
   formats::Seal made;
   {
@@ -80,9 +51,7 @@ Result<Sealed> seal(const Call& call,
   }
   const std::vector<std::byte> bytes = TRY(formats::write_seal(made));
   Sealed sealed;
-  sealed.path = opened.ref.location();
-  sealed.path += sealed.path.ends_with('/') ? "" : "/";
-  sealed.path += formats::kSealName;
+  sealed.path = path_in(opened, formats::kSealName);
   TRY(call.check());
   TRY(io::write_file_atomically(environment.files, sealed.path, bytes));
   sealed.directory = opened.ref.printable();

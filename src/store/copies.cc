@@ -68,6 +68,7 @@ Result<std::vector<std::vector<Copy>>> find_copies(
     const Home& home,
     const Blobs& blobs,
     const Refs& refs,
+    const Adopted& adopted,
     std::span<const formats::SealedFile* const> wanted) {
   std::vector<Search> searches;
   for (const formats::SealedFile* const file : wanted) {
@@ -88,6 +89,13 @@ Result<std::vector<std::vector<Copy>>> find_copies(
     for (Search& search : searches) {
       if (tree) {
         search.look_at_pieces(root, *tree);
+      }
+    }
+  }
+  for (const AdoptedDirectory& directory : TRY(adopted.all())) {
+    for (const AdoptedFile& file : directory.files) {
+      if (!file.withdrawn) {
+        sizes.emplace(file.root, file.size);
       }
     }
   }
@@ -123,9 +131,10 @@ Result<std::vector<Copy>> find_copies(const base::Call& call,
                                       const Home& home,
                                       const Blobs& blobs,
                                       const Refs& refs,
+                                      const Adopted& adopted,
                                       const formats::SealedFile& wanted) {
   const formats::SealedFile* const one = &wanted;
-  auto found = TRY(find_copies(call, home, blobs, refs, std::span(&one, 1)));
+  auto found = TRY(find_copies(call, home, blobs, refs, adopted, std::span(&one, 1)));
   return std::move(found.front());
 }
 

@@ -9,6 +9,7 @@
 #include "base/result.h"
 #include "formats/seal.h"
 #include "hash/digest.h"
+#include "store/adopted.h"
 #include "store/blobs.h"
 #include "store/refs.h"
 
@@ -24,15 +25,16 @@ struct Copy {
 };
 
 // Where bytes of each of `wanted` already are: whole pieces with the same chaining value at the
-// same index, in any blob whose tree or seal is kept, and tensors with the same hint. In order of
-// `to`; ranges may overlap, pieces come before tensors. A claim, not a proof: the copy is proved by
-// `wanted`'s own pieces. `wanted.hints` may be empty. Reads every kept seal and tree once: some
-// 35 MB a terabyte. Thread-safe; a damaged seal or tree gives nothing.
+// same index, in any blob or adopted file whose tree or seal is kept, and tensors with the same
+// hint. In order of `to`; ranges may overlap, pieces come before tensors. A claim, not a proof: the
+// copy is proved by `wanted`'s own pieces. `wanted.hints` may be empty. Reads every kept seal and
+// tree once: some 35 MB a terabyte. Thread-safe; a damaged seal or tree gives nothing.
 base::Result<std::vector<std::vector<Copy>>> find_copies(
     const base::Call& call,
     const Home& home,
     const Blobs& blobs,
     const Refs& refs,
+    const Adopted& adopted,
     std::span<const formats::SealedFile* const> wanted);
 
 // The same for one file.
@@ -40,6 +42,7 @@ base::Result<std::vector<Copy>> find_copies(const base::Call& call,
                                             const Home& home,
                                             const Blobs& blobs,
                                             const Refs& refs,
+                                            const Adopted& adopted,
                                             const formats::SealedFile& wanted);
 
 // The same among files that are said to hold what `have` lists, wherever they are.

@@ -41,6 +41,14 @@ struct RefRecord {
   friend bool operator==(const RefRecord&, const RefRecord&) = default;
 };
 
+// A Ref of which there is a record, found by its file: of one that had credentials only the
+// printable form is known. A value; Thread-compatible.
+struct StoredRef {
+  std::string name;  // of its files in refs/ and pins/
+  RefRecord record;
+  std::optional<hash::Root> pinned;  // the content_id
+};
+
 // The canonical bytes (docs/formats/store.md). kInvalid for paths out of order or not allowed.
 base::Result<std::vector<std::byte>> write_ref(const RefRecord& record);
 // kCorrupt for anything that write_ref() would not have written.
@@ -60,13 +68,16 @@ class Refs {
   base::Result<void> put(const model::Ref& ref, const RefRecord& record);
   // Nothing if it never resolved here, or the record is damaged.
   base::Result<std::optional<RefRecord>> find(const model::Ref& ref) const;
-  // Damaged ones are left out.
-  base::Result<std::vector<RefRecord>> all() const;
+  // Damaged ones are left out; in the order of `ref`.
+  base::Result<std::vector<StoredRef>> all() const;
   base::Result<void> remove(const model::Ref& ref);
+  base::Result<void> remove(const StoredRef& stored);
 
   // The snapshot is not evicted until it is unpinned, whatever the Ref resolves to later.
   base::Result<void> pin(const model::Ref& ref, const hash::Root& content_id);
+  base::Result<void> pin(const StoredRef& stored, const hash::Root& content_id);
   base::Result<void> unpin(const model::Ref& ref);
+  base::Result<void> unpin(const StoredRef& stored);
   base::Result<std::optional<hash::Root>> pinned(const model::Ref& ref) const;
 
   // Returns the SHA-256 that it is kept by.
@@ -78,11 +89,13 @@ class Refs {
   base::Result<void> write(std::string_view directory,
                            const std::string& name,
                            std::span<const std::byte> bytes);
+  base::Result<void> write_pin(const std::string& name, const hash::Root& content_id);
+  base::Result<std::optional<hash::Root>> read_pin(const std::string& name) const;
 
   Home& home_;
 };
 
-// The snapshots that any Ref pins.
+// The snapshots that any Ref pins, also where its record is gone.
 base::Result<std::vector<hash::Root>> pinned_snapshots(const Home& home);
 
 }  // namespace weighbridge::store

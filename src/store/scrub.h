@@ -1,12 +1,15 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "base/call.h"
 #include "base/result.h"
 #include "hash/digest.h"
+#include "store/adopted.h"
 #include "store/blobs.h"
 #include "store/home.h"
 #include "store/space.h"
@@ -14,7 +17,8 @@
 namespace weighbridge::store {
 
 struct ScrubOptions {
-  std::optional<std::uint64_t> bytes_per_second;  // as fast as it goes, if absent
+  std::optional<std::uint64_t> bytes_per_second = {};  // as fast as it goes, if absent
+  std::function<void(std::uint64_t bytes)> read = {};  // told, if given, of what is about to be
 };
 
 struct Scrubbed {
@@ -32,5 +36,18 @@ base::Result<Scrubbed> scrub(const base::Call& call,
                              Space& space,
                              const Blobs& blobs,
                              const ScrubOptions& options);
+
+struct AdoptedScrub {
+  std::uint64_t files = 0;  // that were read whole, and are what they were
+  std::uint64_t bytes = 0;
+  std::vector<std::string> withdrawn;  // full paths: they are other files now, or hold other bytes
+  std::vector<std::string> unreachable;  // not there just now, or not to be read
+};
+
+// The same of the files of adopted directories: what is not what it was is withdrawn.
+base::Result<AdoptedScrub> scrub_adopted(const base::Call& call,
+                                         Adopted& adopted,
+                                         io::FileSystem& files,
+                                         const ScrubOptions& options);
 
 }  // namespace weighbridge::store

@@ -12,6 +12,7 @@
 #include "base/units.h"
 #include "hash/hash_tree.h"
 #include "store/files.h"
+#include "store/refs.h"
 
 namespace weighbridge::store {
 namespace {
@@ -95,6 +96,20 @@ Result<std::vector<SnapshotFile>> read_list(const Home& home, const hash::Root& 
   const auto bytes = TRY(io::read_file(home.files(), path, kMaxListBytes));
   auto files = parse_list(bytes, content_id);
   return files.ok() ? std::move(files) : std::move(files).error().in_file(path);
+}
+
+Result<std::set<hash::Root>> pinned_blobs(const Home& home) {
+  std::set<hash::Root> roots;
+  for (const hash::Root& content_id : TRY(pinned_snapshots(home))) {
+    const auto files = read_list(home, content_id);
+    if (!files.ok()) {
+      continue;  // pinned, and not pulled yet
+    }
+    for (const SnapshotFile& file : *files) {
+      roots.insert(file.root);
+    }
+  }
+  return roots;
 }
 
 std::string Snapshots::directory(const hash::Root& content_id) const {

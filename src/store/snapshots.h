@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -71,5 +72,7 @@ class Snapshots {
 std::string list_path(const Home& home, const hash::Root& content_id);
 // As it was written; kNotFound if there is none.
 base::Result<std::vector<SnapshotFile>> read_list(const Home& home, const hash::Root& content_id);
+// The blobs of the snapshots that any Ref pins.
+base::Result<std::set<hash::Root>> pinned_blobs(const Home& home);
 
 }  // namespace weighbridge::store

@@ -4,7 +4,6 @@
 #include <functional>
 #include <map>
 #include <optional>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -34,13 +33,15 @@ struct Evicted {
   std::vector<Blob> blobs;        // in the order in which they go
   std::uint64_t freed_bytes = 0;  // of those without foreign links
   std::uint64_t passed_by = 0;    // leased or pinned
-  std::uint64_t leftovers = 0;    // unfinished partials, snapshots and temporary files removed
+  std::uint64_t leftovers = 0;    // removed: unfinished files and snapshots, seals of nothing
 };
 
 struct GcOptions {
   bool dry_run = false;
   // Until so much has come free; everything that may go, if absent.
-  std::optional<std::uint64_t> wanted_bytes;
+  std::optional<std::uint64_t> wanted_bytes = {};
+  // Only blobs that no Ref and no pin names, and that nobody used within the last hour.
+  bool unnamed_only = false;
 };
 
 // Gives out the disk: admits newcomers, and evicts least recently used blobs for them that nobody
@@ -56,12 +57,13 @@ class Space {
                            std::uint64_t bytes,
                            const std::function<base::Result<void>()>& take);
 
-  // Evicts, and takes away what kills left behind: partials and snapshots that nobody is at.
+  // Evicts, and takes away what nobody is at: partials, snapshots and temporary files that kills
+  // left behind, and seals that nothing names.
   base::Result<Evicted> gc(const base::Call& call, const GcOptions& options);
 
-  // Takes one blob away with all its names inside home, pinned or not: `rm`. kBusy if it is leased,
-  // kNotFound if it is not there.
-  base::Result<Evicted> remove(const base::Call& call, const hash::Root& root);
+  // Takes blobs away with all their names inside home, pinned or not; those that are not there are
+  // passed over. kBusy, naming it, and none is gone, if one is leased.
+  base::Result<Evicted> remove(const base::Call& call, const std::vector<hash::Root>& roots);
 
   // Moves a blob that is not what it was to quarantine/, leased or not, and takes its other names
   // inside home away. kNotFound if it is not there.
@@ -84,9 +86,20 @@ class Space {
 
   using Names = std::map<std::uint64_t, std::vector<std::string>>;  // inode to paths inside home
 
-  base::Result<std::uint64_t> lacking(std::uint64_t bytes);
+  // How much must come free before so many bytes may be taken, and what is taken now; the latter
+  // only where a quota asks for it.
+  struct Need {
+    std::uint64_t lacking = 0;
+    std::optional<std::uint64_t> used = {};
+  };
+
+  base::Result<Need> need_for(std::uint64_t bytes);
+  base::Result<std::uint64_t> make_room(const base::Call& call,
+                                        std::uint64_t bytes,
+                                        const Need& need);
+  std::optional<std::uint64_t> read_used() const;
+  base::Result<void> write_used(std::optional<std::uint64_t> bytes);
   base::Result<std::vector<Candidate>> candidates() const;
-  base::Result<std::set<hash::Root>> pinned() const;
   base::Result<Names> names() const;
   base::Result<Evicted> evict(const base::Call& call, const GcOptions& options);
   // False if it is leased.
@@ -95,6 +108,9 @@ class Space {
   static Evicted::Blob describe(const Candidate& blob, const Names& names);
   base::Result<std::uint64_t> sweep_partials(const base::Call& call);
   base::Result<std::uint64_t> sweep_snapshots();
+  base::Result<std::uint64_t> sweep_temporaries(const base::Call& call,
+                                                const std::string& directory);
+  base::Result<std::uint64_t> sweep_seals(const base::Call& call);
 
   Home& home_;
   const SpaceLimits limits_;

@@ -74,7 +74,7 @@ TEST_F(SpaceTest, WhatIsLeasedOrPinnedStays) {
   EXPECT_TRUE(has(leased));
   EXPECT_TRUE(has(pinned));
   EXPECT_FALSE(has(neither));
-  EXPECT_EQ(store_.space->remove(world_.call, leased).error().code(), Code::kBusy);
+  EXPECT_EQ(store_.space->remove(world_.call, {leased}).error().code(), Code::kBusy);
 }
 
 TEST_F(SpaceTest, AllNamesInsideHomeGoWithABlob) {
@@ -124,6 +124,44 @@ TEST_F(SpaceTest, ANewcomerThatCannotFitFailsAndWhatIsThereStays) {
   EXPECT_TRUE(world_.real->list(world_.home + "/partial")->empty());
 }
 
+TEST_F(SpaceTest, WhatIsTakenIsCountedOnceAndThenRemembered) {
+  store_ = world_.open({.quota_bytes = 100 * kMiB, .floor_bytes = 0});
+  for (std::uint64_t i = 0; i < 20; ++i) {
+    add(i, 100);
+  }
+  const auto calls_of_one = [&] {
+    const std::uint64_t before = world_.disk.calls();
+    EXPECT_TRUE(store_.space->admit(world_.call, 1, [] { return base::Result<void>(); }).ok());
+    return world_.disk.calls() - before;
+  };
+  calls_of_one();
+  const std::uint64_t remembered = calls_of_one();
+  EXPECT_LT(remembered, 20U);
+  std::filesystem::remove(world_.home + "/used");
+  EXPECT_GE(calls_of_one(), remembered + 20);
+  EXPECT_EQ(calls_of_one(), remembered);
+}
+
+TEST_F(SpaceTest, WhatIsRememberedIsNeverLessThanWhatIsTaken) {
+  const SpaceLimits tight{.quota_bytes = 3 * kMiB, .floor_bytes = 0};
+  store_ = world_.open(tight);
+  const auto first = add(1, 100);
+  // Who has no quota does not count: nothing is remembered from then on.
+  store_ = world_.open();
+  const auto second = add(2, 200);
+  EXPECT_FALSE(world_.real->info(world_.home + "/used").ok());
+  store_ = world_.open(tight);
+  const auto third = add(3, 300);
+  EXPECT_FALSE(has(first));
+  EXPECT_TRUE(has(second));
+  EXPECT_TRUE(has(third));
+  // Of another boot, or damaged: it counts again.
+  std::filesystem::resize_file(world_.home + "/used", 30);
+  const auto fourth = add(4, 400);
+  EXPECT_FALSE(has(second));
+  EXPECT_TRUE(has(fourth));
+}
+
 TEST_F(SpaceTest, TheFloorIsLeftToOthers) {
   const std::uint64_t free = world_.real->volume(world_.scratch.path())->free_bytes;
   store_ = world_.open({.quota_bytes = std::nullopt, .floor_bytes = free * 2});
@@ -147,10 +185,40 @@ TEST_F(SpaceTest, GcTakesAwayWhatKillsLeftBehindAndNobodyGoesOnWith) {
   EXPECT_TRUE(world_.real->list(world_.home + "/partial")->empty());
 }
 
-TEST_F(SpaceTest, RemovingTakesOneBlobAway) {
+TEST_F(SpaceTest, GcTakesAwayStaleTemporaryFilesAndSealsOfNothing) {
+  const base::Call now(base::system_clock());
+  const std::string text = "seal";
+  const auto named = store_.refs->put_seal(std::as_bytes(std::span(text))).value();
+  const std::string other = "seal of nothing";
+  const auto unnamed = store_.refs->put_seal(std::as_bytes(std::span(other))).value();
+  const auto ref = model::Ref::parse("https://host/model/").value();
+  RefRecord record;
+  record.ref = ref.printable();
+  record.seal_sha256 = named;
+  ASSERT_TRUE(store_.refs->put(ref, record).ok());
+  const std::string stale = world_.home + "/refs/.weighbridge-tmp-x-1-1";
+  const std::string fresh = world_.home + "/refs/.weighbridge-tmp-x-1-2";
+  for (const std::string& path : {stale, fresh}) {
+    ASSERT_TRUE(world_.real->create(path).ok());
+  }
+  EXPECT_EQ(store_.space->gc(now, {})->leftovers, 0U);
+  const auto long_ago = std::filesystem::file_time_type::clock::now() - std::chrono::hours(2);
+  for (const std::string& path :
+       {stale, world_.home + "/seals/" + named.hex(), world_.home + "/seals/" + unnamed.hex()}) {
+    std::filesystem::last_write_time(path, long_ago);
+  }
+  EXPECT_EQ(store_.space->gc(now, {})->leftovers, 2U);
+  EXPECT_TRUE(store_.refs->seal(named).ok());
+  EXPECT_FALSE(store_.refs->seal(unnamed).ok());
+  EXPECT_FALSE(world_.real->info(stale).ok());
+  EXPECT_TRUE(world_.real->info(fresh).ok());
+}
+
+TEST_F(SpaceTest, RemovingTakesBlobsAwayAndPassesOverThoseThatAreGone) {
   const auto root = add(1, 100);
-  EXPECT_GE(store_.space->remove(world_.call, root)->freed_bytes, kMiB);
-  EXPECT_EQ(store_.space->remove(world_.call, root).error().code(), Code::kNotFound);
+  EXPECT_GE(store_.space->remove(world_.call, {root})->freed_bytes, kMiB);
+  EXPECT_FALSE(has(root));
+  EXPECT_EQ(store_.space->remove(world_.call, {root})->blobs.size(), 0U);
 }
 
 TEST_F(SpaceTest, ScrubQuarantinesWhatRottedAndLeavesTheRest) {

@@ -6,6 +6,7 @@
 
 #include "base/result.h"
 #include "io/file_system.h"
+#include "store/adopted.h"
 #include "store/blobs.h"
 #include "store/home.h"
 #include "store/proofs.h"
@@ -41,6 +42,8 @@ class Store {
 
   Proofs& proofs() { return proofs_; }
 
+  Adopted& adopted() { return adopted_; }
+
  private:
   Store(std::unique_ptr<Home> home, const SpaceLimits& limits)
       : home_(std::move(home)),
@@ -48,7 +51,8 @@ class Store {
         blobs_(*home_, space_),
         refs_(*home_),
         snapshots_(*home_, blobs_),
-        proofs_(home_->files(), home_->path()) {}
+        proofs_(home_->files(), home_->path()),
+        adopted_(*home_) {}
 
   const std::unique_ptr<Home> home_;
   Space space_;
@@ -56,6 +60,7 @@ class Store {
   Refs refs_;
   Snapshots snapshots_;
   Proofs proofs_;
+  Adopted adopted_;
 };
 
 }  // namespace weighbridge::store

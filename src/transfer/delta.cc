@@ -76,31 +76,46 @@ struct Held {
 
 using Hold = std::function<Result<Held>(const hash::Root&)>;
 
-// Leases on the blobs that are copied from. Confined.
-class Blobs {
+// Where bytes are copied from: a leased blob, or a file of an adopted directory.
+struct Origin {
+  std::optional<store::BlobFile> blob;
+  std::optional<store::AdoptedCopy> adopted;
+};
+
+// Files of the store that are copied from, each opened once. Confined.
+class Origins {
  public:
-  Blobs(const Call& call, store::Store& store) : call_(call), store_(store) {}
+  Origins(const Call& call, store::Store& store) : call_(call), store_(store) {}
 
   Result<Held> hold(const hash::Root& root) {
-    auto found = leases_.find(root);
-    if (found == leases_.end()) {
-      auto opened = store_.blobs().open(call_, root);
-      if (!opened.ok() && opened.error().code() != Code::kNotFound) {
-        return std::move(opened).error();
-      }
-      found = leases_.try_emplace(root).first;
-      if (opened.ok()) {
-        found->second.emplace(std::move(opened).value());
-      }
+    auto found = origins_.find(root);
+    if (found == origins_.end()) {
+      found = origins_.emplace(root, TRY(open(root))).first;
     }
-    const auto& lease = found->second;
-    return lease ? Held{&lease->file(), lease->size()} : Held();
+    const Origin& origin = found->second;
+    if (origin.blob) {
+      return Held{&origin.blob->file(), origin.blob->size()};
+    }
+    return origin.adopted ? Held{origin.adopted->file.get(), origin.adopted->size} : Held();
   }
 
  private:
+  Result<Origin> open(const hash::Root& root) {
+    Origin origin;
+    auto blob = store_.blobs().open(call_, root);
+    if (blob.ok()) {
+      origin.blob.emplace(std::move(blob).value());
+    } else if (blob.error().code() == Code::kNotFound) {
+      origin.adopted = TRY(store_.adopted().open(root));
+    } else {
+      return std::move(blob).error();
+    }
+    return origin;
+  }
+
   const Call& call_;
   store::Store& store_;
-  std::map<hash::Root, std::optional<store::BlobFile>> leases_;
+  std::map<hash::Root, Origin> origins_;
 };
 
 // Files of a directory. What they hold may be something else by now. Confined.
@@ -241,6 +256,25 @@ class Copier {
   std::uint64_t copied_ = 0;
 };
 
+// A file of one piece: no part of another is worth looking for, all of it may stand in an adopted
+// directory.
+Result<std::uint64_t> take_small(store::Store& store,
+                                 const formats::SealedFile& wanted,
+                                 store::Partial& partial) {
+  const auto adopted = TRY(store.adopted().open(wanted.root));
+  if (!adopted || adopted->size != wanted.size || partial.has(0)) {
+    return 0;
+  }
+  std::vector<std::byte> bytes(wanted.size);
+  const auto read = store::read_exactly(*adopted->file, 0, bytes);
+  if (!read.ok() || hash::hash_bytes(bytes) != wanted.root) {
+    return 0;  // it is fetched instead
+  }
+  const std::array values = {hash::ChainingValue{wanted.root.bytes}};
+  TRY(partial.write(0, bytes, values));
+  return wanted.size;
+}
+
 }  // namespace
 
 Result<std::uint64_t> use_copies(const Call& call,
@@ -248,8 +282,11 @@ Result<std::uint64_t> use_copies(const Call& call,
                                  const formats::SealedFile& wanted,
                                  store::Partial& partial,
                                  std::span<const Copy> copies) {
-  Blobs blobs(call, store);
-  const auto hold = [&](const hash::Root& root) { return blobs.hold(root); };
+  if (wanted.pieces.empty()) {
+    return take_small(store, wanted, partial);
+  }
+  Origins origins(call, store);
+  const auto hold = [&](const hash::Root& root) { return origins.hold(root); };
   return copies.empty() ? Result<std::uint64_t>(0)
                         : Copier(call, hold, wanted, partial, copies).run();
 }
@@ -258,11 +295,11 @@ Result<std::uint64_t> take_copies(const Call& call,
                                   store::Store& store,
                                   const formats::SealedFile& wanted,
                                   store::Partial& partial) {
-  if (wanted.pieces.empty()) {
-    return 0;
+  std::vector<Copy> copies;
+  if (!wanted.pieces.empty()) {
+    copies = TRY(store::find_copies(
+        call, store.home(), store.blobs(), store.refs(), store.adopted(), wanted));
   }
-  const auto copies =
-      TRY(store::find_copies(call, store.home(), store.blobs(), store.refs(), wanted));
   return use_copies(call, store, wanted, partial, copies);
 }
 

@@ -201,10 +201,10 @@ Result<void> FetchBlobs::have(std::size_t i, store::BlobFile blob) {
   return {};
 }
 
-// As it is sealed; null if copies of it would prove nothing, or it is too small for them.
+// As it is sealed; null if copies of it would prove nothing.
 const formats::SealedFile* FetchBlobs::sealed(std::size_t i) {
   const model::File& file = this->file(i);
-  if (seal_ == nullptr || file.pieces.empty()) {
+  if (seal_ == nullptr) {
     return nullptr;
   }
   const auto found =
@@ -218,7 +218,10 @@ Result<void> FetchBlobs::copy(Wave& wave) {
   std::vector<const formats::SealedFile*> wanted;
   std::vector<Writing*> writings;
   for (Writing& writing : wave) {
-    if (const formats::SealedFile* const file = sealed(writing.file)) {
+    const formats::SealedFile* const file = sealed(writing.file);
+    if (file != nullptr && file->pieces.empty()) {
+      TRY(copy(writing, *file, {}));
+    } else if (file != nullptr) {
       wanted.push_back(file);
       writings.push_back(&writing);
     }
@@ -227,14 +230,21 @@ Result<void> FetchBlobs::copy(Wave& wave) {
     return {};
   }
   store::Store& store = parts_.store;
-  const auto copies =
-      TRY(store::find_copies(call_, store.home(), store.blobs(), store.refs(), wanted));
+  const auto copies = TRY(store::find_copies(
+      call_, store.home(), store.blobs(), store.refs(), store.adopted(), wanted));
   for (std::size_t i = 0; i < wanted.size(); ++i) {
-    const std::uint64_t copied =
-        TRY(use_copies(call_, store, *wanted[i], writings[i]->writer->partial(), copies[i]));
-    counts_.copied_bytes += copied;
-    progress_.grew(file(writings[i]->file).path, copied);
+    TRY(copy(*writings[i], *wanted[i], copies[i]));
   }
+  return {};
+}
+
+Result<void> FetchBlobs::copy(Writing& writing,
+                              const formats::SealedFile& wanted,
+                              std::span<const store::Copy> copies) {
+  const std::uint64_t copied =
+      TRY(use_copies(call_, parts_.store, wanted, writing.writer->partial(), copies));
+  counts_.copied_bytes += copied;
+  progress_.grew(wanted.path, copied);
   return {};
 }
 
