@@ -21,6 +21,7 @@ class Directory:
         self.path = stage.memory / name
         self.url = url(PLAIN_PORT, f"{name}/")
         self.names = [f"file-{i:05}.bin" for i in range(count)]
+        size = int(size)
         self.bytes = count * size
         self.path.mkdir()
         for file in self.names:

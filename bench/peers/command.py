@@ -23,10 +23,10 @@ def main(total, command):
     turns.say({"ready": True})
     for _ in sys.stdin:
         before, began = children(), time.perf_counter()
-        done = subprocess.run(command, stdout=subprocess.DEVNULL, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
         seconds, after = time.perf_counter() - began, children()
         if done.returncode != 0:
-            sys.exit(f"{command[0]} ended with {done.returncode}")
+            sys.exit(f"{command[0]} ended with {done.returncode}: {done.stderr}")
         turns.say({"seconds": seconds, "cpu_seconds": cpu_seconds(after) - cpu_seconds(before),
                    "bytes": total, "peak_rss_bytes": after.ru_maxrss * 1024})
 

@@ -62,6 +62,10 @@ class Blobs {
     io::Caching caching = io::Caching::kBypass;
   };
 
+  // The blob that this file is, by whatever names it; nothing if it is not there. kCorrupt if that
+  // has another size.
+  base::Result<std::optional<BlobFile>> find(const base::Call& call, const Wanted& wanted) const;
+
   // One of both.
   struct Begun {
     std::optional<BlobFile> blob;        // it is there already
@@ -95,7 +99,6 @@ class Blobs {
     hash::Root root;
   };
 
-  base::Result<std::optional<BlobFile>> find(const base::Call& call, const Wanted& wanted) const;
   base::Result<BlobFile> find_noted(const base::Call& call, const Wanted& wanted) const;
   base::Result<BlobFile> lease(const base::Call& call, const hash::Root& root) const;
   base::Result<hash::Root> check(const base::Call& call, BlobWriter& writer) const;

@@ -1,6 +1,7 @@
 #include "store/snapshots.h"
 
 #include <algorithm>
+#include <random>
 #include <set>
 #include <string_view>
 #include <utility>
@@ -59,6 +60,12 @@ std::vector<std::string> parents_of(std::string_view path) {
     parents.emplace_back(path.substr(0, slash));
   }
   return parents;
+}
+
+std::string temporary_beside(const std::string& path) {
+  std::random_device random;
+  const std::string directory = path.substr(0, path.rfind('/') + 1);
+  return fmt::format("{}{}{:08x}{:08x}", directory, io::kTemporaryPrefix, random(), random());
 }
 
 Result<void> make_if_absent(io::FileSystem& files, const std::string& path) {
@@ -153,19 +160,36 @@ Result<void> Snapshots::put(const base::Call& call,
                             const std::string& path,
                             const model::File& file) {
   const BlobFile blob = TRY(blobs_.open(call, *file.root));
-  if (!file.executable && TRY(stands(path, blob))) {
-    return {};
+  if (!file.executable) {
+    if (TRY(stands(path, blob))) {
+      return {};
+    }
+    const auto linked = home_.files().link(home_.blob(*file.root), path);
+    if (linked.ok() || linked.error().code() == Code::kExhausted) {
+      return linked.ok() ? Result<void>() : linked.error().copy();
+    }
   }
-  TRY(remove_if_there(home_.files(), path));
-  if (file.executable) {
-    return copy(blob, path, true);
-  }
-  const auto linked = home_.files().link(home_.blob(*file.root), path);
-  if (linked.ok() || linked.error().code() == Code::kExhausted) {
-    return linked.ok() ? Result<void>() : linked.error().copy();
-  }
+  return replace(blob, path, file.executable);
+}
+
+// In one step, as others may make the same snapshot, and read it, at the same time.
+Result<void> Snapshots::replace(const BlobFile& blob, const std::string& path, bool executable) {
+  const std::string temporary = temporary_beside(path);
+  auto made = executable ? copy(blob, temporary, true)
+                         : home_.files().link(home_.blob(blob.root()), temporary);
   // Too many links, or a blob of another user's: a copy serves as well.
-  return copy(blob, path, false);
+  if (!executable && !made.ok() && made.error().code() != Code::kExhausted) {
+    made = copy(blob, temporary, false);
+  }
+  if (made.ok()) {
+    made = home_.files().rename(temporary, path);
+  }
+  // It is still there after a failure, and where both were names of one file.
+  const auto removed = remove_if_there(home_.files(), temporary);
+  if (!made.ok()) {
+    return made;
+  }
+  return removed.ok() ? Result<void>() : removed.error().copy();
 }
 
 Result<bool> Snapshots::stands(const std::string& path, const BlobFile& blob) const {

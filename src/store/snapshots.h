@@ -61,6 +61,7 @@ class Snapshots {
 
  private:
   base::Result<void> put(const base::Call& call, const std::string& path, const model::File& file);
+  base::Result<void> replace(const BlobFile& blob, const std::string& path, bool executable);
   base::Result<void> copy(const BlobFile& blob, const std::string& path, bool executable);
   base::Result<bool> stands(const std::string& path, const BlobFile& blob) const;
 

@@ -67,11 +67,16 @@ FetchBlobs::FetchBlobs(const Call& call,
       offline_(offline),
       progress_(progress),
       descriptors_(descriptors_of_a_wave()) {
-  progress_.files += snapshot_.files.size();
+  std::uint64_t bytes = 0;
   for (std::size_t i = 0; i < snapshot_.files.size(); ++i) {
     pending_.push_back(i);
-    progress_.bytes += file(i).size;
+    bytes += file(i).size;
   }
+  // Who tries again begins anew.
+  progress_.files = snapshot_.files.size();
+  progress_.files_done = 0;
+  progress_.bytes = bytes;
+  progress_.there_bytes = 0;
 }
 
 store::Blobs::Wanted FetchBlobs::wanted(std::size_t i) const {
@@ -112,6 +117,15 @@ void FetchBlobs::take_known_tree(std::size_t i) {
 
 Result<FetchBlobs::Wave> FetchBlobs::next_wave() {
   Wave wave;
+  auto filled = fill(wave);
+  if (!filled.ok()) {
+    save(std::move(wave));
+    return std::move(filled).error();
+  }
+  return wave;
+}
+
+Result<void> FetchBlobs::fill(Wave& wave) {
   std::size_t open = 0;
   std::vector<std::size_t> busy;
   auto next = pending_.begin();
@@ -133,7 +147,7 @@ Result<FetchBlobs::Wave> FetchBlobs::next_wave() {
                                  base::printable(file(first).path));
     TRY(begun(first, TRY(parts_.store.blobs().begin(call_, wanted(first))), wave));
   }
-  return wave;
+  return {};
 }
 
 Error FetchBlobs::missing_offline(std::size_t i) const {
@@ -152,12 +166,11 @@ Result<bool> FetchBlobs::take(std::size_t i, Wave& wave) {
     }
   }
   if (offline_ || parts_.origin == nullptr) {
-    auto blob = file.root ? parts_.store.blobs().open(call_, *file.root)
-                          : Result<store::BlobFile>(missing_offline(i));
-    if (!blob.ok()) {
+    auto blob = TRY(parts_.store.blobs().find(call_, wanted(i)));
+    if (!blob) {
       return missing_offline(i);
     }
-    TRY(have(i, std::move(blob).value()));
+    TRY(have(i, *std::move(blob)));
     return true;
   }
   auto got = TRY(parts_.store.blobs().try_begin(call_, wanted(i)));
@@ -343,8 +356,12 @@ void FetchBlobs::save(Wave wave) {
     const model::File& file = this->file(writing.file);
     if (!writing.peeked && is_certain(*writing.writer, file)) {
       certain.push_back(std::move(writing));
-    } else {
-      progress_.ended(file.path, false);
+      continue;
+    }
+    progress_.ended(file.path, false);
+    const auto missing = writing.writer->partial().missing();
+    if (!missing.empty() && missing.front() == base::Range{0, file.size}) {
+      writing.writer->partial().discard();  // nothing but space is lost
     }
   }
   // Also when the call was stopped: this is the work of a moment, on this machine.

@@ -62,6 +62,7 @@ class FetchBlobs {
   void take_known_tree(std::size_t i);
   // Takes from `pending_` what can be had without waiting; waits for one if none can be had.
   base::Result<Wave> next_wave();
+  base::Result<void> fill(Wave& wave);
   // True if the file is dealt with, or is in the wave now.
   base::Result<bool> take(std::size_t i, Wave& wave);
   base::Result<void> begun(std::size_t i, store::Blobs::Begun begun, Wave& wave);
@@ -78,7 +79,8 @@ class FetchBlobs {
   // one.
   base::Result<void> commit(const base::Call& call, Wave wave);
   base::Result<void> commit_together(const base::Call& call, std::vector<Writing> writings);
-  // What is whole of a wave that failed.
+  // Of a wave that failed: what is whole becomes a blob, and what is begun waits for the next pull;
+  // space that was taken and not used is given back.
   void save(Wave wave);
   base::Error missing_offline(std::size_t i) const;
 
