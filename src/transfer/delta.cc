@@ -243,6 +243,17 @@ class Copier {
 
 }  // namespace
 
+Result<std::uint64_t> use_copies(const Call& call,
+                                 store::Store& store,
+                                 const formats::SealedFile& wanted,
+                                 store::Partial& partial,
+                                 std::span<const Copy> copies) {
+  Blobs blobs(call, store);
+  const auto hold = [&](const hash::Root& root) { return blobs.hold(root); };
+  return copies.empty() ? Result<std::uint64_t>(0)
+                        : Copier(call, hold, wanted, partial, copies).run();
+}
+
 Result<std::uint64_t> take_copies(const Call& call,
                                   store::Store& store,
                                   const formats::SealedFile& wanted,
@@ -252,10 +263,7 @@ Result<std::uint64_t> take_copies(const Call& call,
   }
   const auto copies =
       TRY(store::find_copies(call, store.home(), store.blobs(), store.refs(), wanted));
-  Blobs blobs(call, store);
-  const auto hold = [&](const hash::Root& root) { return blobs.hold(root); };
-  return copies.empty() ? Result<std::uint64_t>(0)
-                        : Copier(call, hold, wanted, partial, copies).run();
+  return use_copies(call, store, wanted, partial, copies);
 }
 
 Result<std::uint64_t> take_copies_of(const Call& call,
