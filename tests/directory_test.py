@@ -191,9 +191,10 @@ class IntoDirectory(unittest.TestCase):
         cut.write_bytes(bundle.read_bytes()[:-600])
         self.assertEqual(self.run_it("import", cut)[0], CORRUPT)
         # A reader that goes away is named, and no half of a file looks whole.
-        full = subprocess.run([pull_test.WEIGHBRIDGE, "export", pinned, "-"],
-                              stdout=open("/dev/full", "wb"), stderr=subprocess.PIPE,
-                              env=pull_test.environment(self.home))
+        with open("/dev/full", "wb") as nowhere:
+            full = subprocess.run([pull_test.WEIGHBRIDGE, "export", pinned, "-"], stdout=nowhere,
+                                  stderr=subprocess.PIPE,
+                                  env=pull_test.environment(self.home))
         self.assertEqual(full.returncode, IO)
 
     def scratch_directory(self):

@@ -81,12 +81,8 @@ TEST_F(MapTest, HandsOutEveryTensorAsItStandsInTheStore) {
 TEST_F(MapTest, KeepsABlobFromEvictionWhileOneTensorLives) {
   fill_store();
   auto mapped = map().value();
-  Tensor last = std::move(mapped.tensors.back());
-  for (Tensor& tensor : mapped.tensors) {
-    if (tensor.name() == "a") {
-      last = tensor;
-    }
-  }
+  const auto is_a = [](const Tensor& tensor) { return tensor.name() == "a"; };
+  Tensor last = *std::ranges::find_if(mapped.tensors, is_a);
   mapped.tensors.clear();
   const auto kept = store_->space().gc(call_, {});
   ASSERT_TRUE(kept.ok());

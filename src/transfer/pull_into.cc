@@ -16,7 +16,7 @@
 #include "hash/sha256.h"
 #include "model/ref.h"
 #include "sources/file_source.h"
-#include "store/files.h"
+#include "store/copies.h"
 #include "store/partial.h"
 #include "transfer/copy_blob.h"
 #include "transfer/delta.h"
@@ -91,6 +91,14 @@ Result<hash::Sha256Digest> sha256_of(const Call& call, store::Partial& partial) 
   return hasher.finish();
 }
 
+std::uint64_t missing_bytes_of(const store::Partial& partial) {
+  std::uint64_t bytes = 0;
+  for (const base::Range& range : partial.missing()) {
+    bytes += range.size();
+  }
+  return bytes;
+}
+
 // One pull. Confined.
 class PullInto {
  public:
@@ -134,7 +142,8 @@ class PullInto {
     std::size_t index = 0;
     hash::Root id;
     std::unique_ptr<store::Partial> partial;
-    bool peeked = false;  // proved by us, when it is whole
+    std::uint64_t missing_bytes = 0;  // before anything was copied
+    bool peeked = false;              // proved by us, when it is whole
   };
 
   const std::vector<model::File>& files() const { return resolved_.snapshot.files; }
@@ -151,8 +160,9 @@ class PullInto {
 
   Result<void> fetch(std::span<const std::size_t> batch);
   Result<Fetch> begin(std::size_t i);
-  Result<void> copy(Fetch& fetch);
-  Result<void> copy_from_store(store::Partial& partial);
+  Result<void> copy(std::span<Fetch> fetches);
+  Result<void> copy_parts(std::span<const formats::SealedFile* const> wanted,
+                          std::span<store::Partial* const> partials);
   Result<void> run_engine(std::span<const Fetch> fetches, StoreSink& sink, bool peeked);
   Result<hash::Root> check(const Fetch& fetch, const StoreSink& sink);
   Result<void> publish(std::span<const Fetch> fetches, const StoreSink& sink);
@@ -263,8 +273,8 @@ Result<void> PullInto::fetch(std::span<const std::size_t> batch) {
     fetches.push_back(std::move(begun).value());
   }
   StoreSink sink(progress_);
+  TRY(copy(fetches));
   for (Fetch& fetch : fetches) {
-    TRY(copy(fetch));
     const model::File& file = files()[fetch.index];
     const auto missing = fetch.partial->missing();
     const bool has_some = missing.size() != 1 || missing.front().size() != file.size;
@@ -303,37 +313,46 @@ Result<PullInto::Fetch> PullInto::begin(std::size_t i) {
 }
 
 // What need not be fetched.
-Result<void> PullInto::copy(Fetch& fetch) {
-  store::Partial& partial = *fetch.partial;
-  const auto missing_bytes = [&] {
-    std::uint64_t bytes = 0;
-    for (const base::Range& range : partial.missing()) {
-      bytes += range.size();
+Result<void> PullInto::copy(std::span<Fetch> fetches) {
+  std::vector<const formats::SealedFile*> wanted;
+  std::vector<store::Partial*> partials;
+  for (Fetch& fetch : fetches) {
+    store::Partial& partial = *fetch.partial;
+    fetch.missing_bytes = missing_bytes_of(partial);
+    done_.present_bytes += partial.file().size - fetch.missing_bytes;
+    if (parts_.store != nullptr && fetch.missing_bytes > 0) {
+      TRY(copy_blob(call_, parts_.store->blobs(), partial));
     }
-    return bytes;
-  };
-  const std::uint64_t missing = missing_bytes();
-  done_.present_bytes += partial.file().size - missing;
-  if (parts_.store != nullptr && missing > 0) {
-    TRY(copy_from_store(partial));
+    const formats::SealedFile* const one = sealed(partial.file().path);
+    if (one != nullptr && !one->pieces.empty() && !partial.missing().empty()) {
+      wanted.push_back(one);
+      partials.push_back(&partial);
+    }
   }
-  const formats::SealedFile* const wanted = sealed(partial.file().path);
-  if (wanted != nullptr && missing_bytes() > 0) {
-    TRY(take_copies_of(call_, parts_.directory, target_->earlier(), *wanted, partial));
+  TRY(copy_parts(wanted, partials));
+  for (const Fetch& fetch : fetches) {
+    const std::uint64_t missing = missing_bytes_of(*fetch.partial);
+    done_.copied_bytes += fetch.missing_bytes - missing;
+    progress_.began(fetch.partial->file(), fetch.partial->file().size - missing);
   }
-  const std::uint64_t there = partial.file().size - missing_bytes();
-  done_.copied_bytes += missing - missing_bytes();
-  progress_.began(partial.file(), there);
   return {};
 }
 
-Result<void> PullInto::copy_from_store(store::Partial& partial) {
-  TRY(copy_blob(call_, parts_.store->blobs(), partial));
-  const formats::SealedFile* const wanted = sealed(partial.file().path);
-  if (wanted == nullptr || partial.missing().empty()) {
-    return {};
+Result<void> PullInto::copy_parts(std::span<const formats::SealedFile* const> wanted,
+                                  std::span<store::Partial* const> partials) {
+  if (parts_.store != nullptr && !wanted.empty()) {
+    store::Store& store = *parts_.store;
+    const auto copies =
+        TRY(store::find_copies(call_, store.home(), store.blobs(), store.refs(), wanted));
+    for (std::size_t i = 0; i < wanted.size(); ++i) {
+      TRY(use_copies(call_, store, *wanted[i], *partials[i], copies[i]));
+    }
   }
-  TRY(take_copies(call_, *parts_.store, *wanted, partial));
+  for (std::size_t i = 0; i < wanted.size(); ++i) {
+    if (!partials[i]->missing().empty()) {
+      TRY(take_copies_of(call_, parts_.directory, target_->earlier(), *wanted[i], *partials[i]));
+    }
+  }
   return {};
 }
 
