@@ -129,10 +129,10 @@ Result<void> Adopted::put(const AdoptedDirectory& adopted) {
   return {};
 }
 
-Result<std::vector<AdoptedDirectory>> Adopted::all() const {
+Result<std::vector<AdoptedDirectory>> adopted_directories(const Home& home) {
   std::vector<AdoptedDirectory> found;
   const auto read = [&](const std::string& path, const io::FileInfo&) -> Result<void> {
-    const auto bytes = io::read_file(home_.files(), path, kMaxAdoptedRecordBytes);
+    const auto bytes = io::read_file(home.files(), path, kMaxAdoptedRecordBytes);
     if (!bytes.ok()) {
       // Removed meanwhile.
       return bytes.error().code() == Code::kNotFound ? Result<void>() : bytes.error().copy();
@@ -143,7 +143,7 @@ Result<std::vector<AdoptedDirectory>> Adopted::all() const {
     }
     return {};
   };
-  TRY(each_file(home_.files(), home_.path() + "/adopted", read));
+  TRY(each_file(home.files(), home.path() + "/adopted", read));
   std::ranges::sort(found, {}, &AdoptedDirectory::directory);
   return found;
 }

@@ -66,6 +66,9 @@ struct AdoptedCopy {
   std::unique_ptr<io::OpenFile> file;
 };
 
+// Damaged records are left out; in the order of their directories.
+base::Result<std::vector<AdoptedDirectory>> adopted_directories(const Home& home);
+
 // Directories elsewhere whose bytes the store may take instead of fetching them.
 // Thread-safe, and safe for several processes on one home: every record appears whole.
 class Adopted {
@@ -75,8 +78,9 @@ class Adopted {
 
   // Durable when it returns; replaces what was said of the same directory.
   base::Result<void> put(const AdoptedDirectory& adopted);
-  // Damaged records are left out; in the order of their directories.
-  base::Result<std::vector<AdoptedDirectory>> all() const;
+
+  base::Result<std::vector<AdoptedDirectory>> all() const { return adopted_directories(home_); }
+
   base::Result<std::optional<AdoptedDirectory>> find(const std::string& directory) const;
   // The directory itself is left alone. Absent is as good.
   base::Result<void> remove(const std::string& directory);

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "hash/hash_tree.h"
+#include "store/adopted.h"
 #include "store/files.h"
 
 namespace weighbridge::store {
@@ -68,7 +69,6 @@ Result<std::vector<std::vector<Copy>>> find_copies(
     const Home& home,
     const Blobs& blobs,
     const Refs& refs,
-    const Adopted& adopted,
     std::span<const formats::SealedFile* const> wanted) {
   std::vector<Search> searches;
   for (const formats::SealedFile* const file : wanted) {
@@ -92,7 +92,7 @@ Result<std::vector<std::vector<Copy>>> find_copies(
       }
     }
   }
-  for (const AdoptedDirectory& directory : TRY(adopted.all())) {
+  for (const AdoptedDirectory& directory : TRY(adopted_directories(home))) {
     for (const AdoptedFile& file : directory.files) {
       if (!file.withdrawn) {
         sizes.emplace(file.root, file.size);
@@ -131,10 +131,9 @@ Result<std::vector<Copy>> find_copies(const base::Call& call,
                                       const Home& home,
                                       const Blobs& blobs,
                                       const Refs& refs,
-                                      const Adopted& adopted,
                                       const formats::SealedFile& wanted) {
   const formats::SealedFile* const one = &wanted;
-  auto found = TRY(find_copies(call, home, blobs, refs, adopted, std::span(&one, 1)));
+  auto found = TRY(find_copies(call, home, blobs, refs, std::span(&one, 1)));
   return std::move(found.front());
 }
 

@@ -9,7 +9,6 @@
 #include "base/result.h"
 #include "formats/seal.h"
 #include "hash/digest.h"
-#include "store/adopted.h"
 #include "store/blobs.h"
 #include "store/refs.h"
 
@@ -34,7 +33,6 @@ base::Result<std::vector<std::vector<Copy>>> find_copies(
     const Home& home,
     const Blobs& blobs,
     const Refs& refs,
-    const Adopted& adopted,
     std::span<const formats::SealedFile* const> wanted);
 
 // The same for one file.
@@ -42,7 +40,6 @@ base::Result<std::vector<Copy>> find_copies(const base::Call& call,
                                             const Home& home,
                                             const Blobs& blobs,
                                             const Refs& refs,
-                                            const Adopted& adopted,
                                             const formats::SealedFile& wanted);
 
 // The same among files that are said to hold what `have` lists, wherever they are.

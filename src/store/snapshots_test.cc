@@ -29,7 +29,6 @@ class SnapshotsTest : public ::testing::Test {
 
   testing::World world_;
   testing::Opened store_ = world_.open();
-  const Adopted adopted_{*store_.home};
   const std::vector<Bytes> contents_ = {bytes_of(1, 3 * kMiB), bytes_of(2, 10), bytes_of(3, 20)};
   std::vector<model::File> files_ = {sealed("a/b/weights", contents_[0]),
                                      sealed("config.json", contents_[1]),
@@ -102,14 +101,13 @@ TEST_F(SnapshotsTest, APieceAtTheSameIndexIsFoundInAnEarlierRevision) {
   wanted.root = hash::hash_bytes(revised);
   wanted.pieces = testing::values_of(revised);
   const auto copies =
-      find_copies(world_.call, *store_.home, *store_.blobs, *store_.refs, adopted_, wanted).value();
+      find_copies(world_.call, *store_.home, *store_.blobs, *store_.refs, wanted).value();
   EXPECT_EQ(copies,
             (std::vector<Copy>{{{0, kMiB}, *files_[0].root, 0},
                                {{2 * kMiB, 3 * kMiB}, *files_[0].root, 2 * kMiB}}));
   // What says so may be lost: it costs no more than the copies.
   ASSERT_TRUE(world_.real->remove(store_.home->tree(*files_[0].root)).ok());
-  EXPECT_TRUE(find_copies(world_.call, *store_.home, *store_.blobs, *store_.refs, adopted_, wanted)
-                  ->empty());
+  EXPECT_TRUE(find_copies(world_.call, *store_.home, *store_.blobs, *store_.refs, wanted)->empty());
 }
 
 TEST_F(SnapshotsTest, ATensorWithTheSameHintIsFoundElsewhere) {
@@ -126,7 +124,7 @@ TEST_F(SnapshotsTest, ATensorWithTheSameHintIsFoundElsewhere) {
   wanted.pieces.resize(2);
   wanted.hints = {{{50, 50 + kMiB}, {}}};
   const auto copies =
-      find_copies(world_.call, *store_.home, *store_.blobs, *store_.refs, adopted_, wanted).value();
+      find_copies(world_.call, *store_.home, *store_.blobs, *store_.refs, wanted).value();
   EXPECT_EQ(copies, (std::vector<Copy>{{{50, 50 + kMiB}, kept.root, 100}}));
 }
 

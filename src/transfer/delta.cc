@@ -256,35 +256,33 @@ class Copier {
   std::uint64_t copied_ = 0;
 };
 
-// A file of one piece: no part of another is worth looking for, all of it may stand in an adopted
-// directory.
-Result<std::uint64_t> take_small(store::Store& store,
-                                 const formats::SealedFile& wanted,
-                                 store::Partial& partial) {
-  const auto adopted = TRY(store.adopted().open(wanted.root));
-  if (!adopted || adopted->size != wanted.size || partial.has(0)) {
-    return 0;
-  }
-  std::vector<std::byte> bytes(wanted.size);
-  const auto read = store::read_exactly(*adopted->file, 0, bytes);
-  if (!read.ok() || hash::hash_bytes(bytes) != wanted.root) {
-    return 0;  // it is fetched instead
-  }
-  const std::array values = {hash::ChainingValue{wanted.root.bytes}};
-  TRY(partial.write(0, bytes, values));
-  return wanted.size;
-}
-
 }  // namespace
+
+Result<bool> take_adopted(store::Store& store, store::Partial& partial) {
+  const model::File& file = partial.file();
+  const bool is_small = file.root && hash::piece_count(file.size) == 1;
+  if (!is_small || partial.has(0)) {
+    return false;
+  }
+  const auto adopted = TRY(store.adopted().open(*file.root));
+  if (!adopted || adopted->size != file.size) {
+    return false;
+  }
+  std::vector<std::byte> bytes(file.size);
+  const auto read = store::read_exactly(*adopted->file, 0, bytes);
+  if (!read.ok() || hash::hash_bytes(bytes) != *file.root) {
+    return false;  // it is fetched instead
+  }
+  const std::array values = {hash::ChainingValue{file.root->bytes}};
+  TRY(partial.write(0, bytes, values));
+  return true;
+}
 
 Result<std::uint64_t> use_copies(const Call& call,
                                  store::Store& store,
                                  const formats::SealedFile& wanted,
                                  store::Partial& partial,
                                  std::span<const Copy> copies) {
-  if (wanted.pieces.empty()) {
-    return take_small(store, wanted, partial);
-  }
   Origins origins(call, store);
   const auto hold = [&](const hash::Root& root) { return origins.hold(root); };
   return copies.empty() ? Result<std::uint64_t>(0)
@@ -295,11 +293,11 @@ Result<std::uint64_t> take_copies(const Call& call,
                                   store::Store& store,
                                   const formats::SealedFile& wanted,
                                   store::Partial& partial) {
-  std::vector<Copy> copies;
-  if (!wanted.pieces.empty()) {
-    copies = TRY(store::find_copies(
-        call, store.home(), store.blobs(), store.refs(), store.adopted(), wanted));
+  if (wanted.pieces.empty()) {
+    return TRY(take_adopted(store, partial)) ? wanted.size : 0;
   }
+  const auto copies =
+      TRY(store::find_copies(call, store.home(), store.blobs(), store.refs(), wanted));
   return use_copies(call, store, wanted, partial, copies);
 }
 

@@ -14,13 +14,15 @@
 namespace weighbridge::transfer {
 
 // Fills what of `partial` is missing with `copies`, as store::find_copies gave them of `wanted`:
-// the same as take_copies(), for who looked for many files at once. A file of one piece takes none
-// of them: it is looked for whole.
+// the same as take_copies(), for who looked for many files at once.
 base::Result<std::uint64_t> use_copies(const base::Call& call,
                                        store::Store& store,
                                        const formats::SealedFile& wanted,
                                        store::Partial& partial,
                                        std::span<const store::Copy> copies);
+
+// A file of one piece, whole from an adopted directory, and proved; false if none has it.
+base::Result<bool> take_adopted(store::Store& store, store::Partial& partial);
 
 // Fills what is missing of `partial`, which is of `wanted`, with bytes that blobs of the store, or
 // files of adopted directories, have: shared where the disk can, else copied. Each piece is proved

@@ -214,10 +214,10 @@ Result<void> FetchBlobs::have(std::size_t i, store::BlobFile blob) {
   return {};
 }
 
-// As it is sealed; null if copies of it would prove nothing.
+// As it is sealed; null if copies of it would prove nothing, or it is too small for them.
 const formats::SealedFile* FetchBlobs::sealed(std::size_t i) {
   const model::File& file = this->file(i);
-  if (seal_ == nullptr) {
+  if (seal_ == nullptr || file.pieces.empty()) {
     return nullptr;
   }
   const auto found =
@@ -231,33 +231,27 @@ Result<void> FetchBlobs::copy(Wave& wave) {
   std::vector<const formats::SealedFile*> wanted;
   std::vector<Writing*> writings;
   for (Writing& writing : wave) {
-    const formats::SealedFile* const file = sealed(writing.file);
-    if (file != nullptr && file->pieces.empty()) {
-      TRY(copy(writing, *file, {}));
-    } else if (file != nullptr) {
+    if (const formats::SealedFile* const file = sealed(writing.file)) {
       wanted.push_back(file);
       writings.push_back(&writing);
+    } else if (TRY(take_adopted(parts_.store, writing.writer->partial()))) {
+      const model::File& taken = this->file(writing.file);
+      counts_.copied_bytes += taken.size;
+      progress_.grew(taken.path, taken.size);
     }
   }
   if (wanted.empty()) {
     return {};
   }
   store::Store& store = parts_.store;
-  const auto copies = TRY(store::find_copies(
-      call_, store.home(), store.blobs(), store.refs(), store.adopted(), wanted));
+  const auto copies =
+      TRY(store::find_copies(call_, store.home(), store.blobs(), store.refs(), wanted));
   for (std::size_t i = 0; i < wanted.size(); ++i) {
-    TRY(copy(*writings[i], *wanted[i], copies[i]));
+    const std::uint64_t copied =
+        TRY(use_copies(call_, store, *wanted[i], writings[i]->writer->partial(), copies[i]));
+    counts_.copied_bytes += copied;
+    progress_.grew(wanted[i]->path, copied);
   }
-  return {};
-}
-
-Result<void> FetchBlobs::copy(Writing& writing,
-                              const formats::SealedFile& wanted,
-                              std::span<const store::Copy> copies) {
-  const std::uint64_t copied =
-      TRY(use_copies(call_, parts_.store, wanted, writing.writer->partial(), copies));
-  counts_.copied_bytes += copied;
-  progress_.grew(wanted.path, copied);
   return {};
 }
 

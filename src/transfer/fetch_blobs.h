@@ -13,7 +13,6 @@
 #include "formats/seal.h"
 #include "model/snapshot.h"
 #include "store/blobs.h"
-#include "store/copies.h"
 #include "transfer/pull.h"
 #include "transfer/transfer.h"
 
@@ -70,9 +69,6 @@ class FetchBlobs {
   const formats::SealedFile* sealed(std::size_t i);
   // What other blobs are said to have.
   base::Result<void> copy(Wave& wave);
-  base::Result<void> copy(Writing& writing,
-                          const formats::SealedFile& wanted,
-                          std::span<const store::Copy> copies);
   base::Result<void> fetch(Wave& wave);
   base::Result<void> transfer(Wave& wave, bool peeked);
   // Those that are certainly right, all together; those of which that is still to be seen, one by
