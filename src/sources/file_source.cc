@@ -21,10 +21,10 @@ using base::Result;
 // What is asked of the page cache at once: small enough to be hashed while it is in the CPU's.
 constexpr std::size_t kCachedBytes = std::size_t{256} * 1024;
 // What is asked of a disk or a network at once.
-constexpr std::size_t kFarBytes = std::size_t{8} * 1024 * 1024;
+constexpr std::size_t kFarBytes = std::size_t{4} * 1024 * 1024;
 constexpr std::size_t kMaxDepth = 64;
 // So many that a disk has work while others hash what it gave.
-constexpr std::size_t kReaders = 6;
+constexpr std::size_t kReaders = 12;
 
 model::Validator validator_of(const io::FileInfo& info) {
   return {fmt::format("{:x}-{:x}-{:x}-{:x}", info.device, info.inode, info.mtime_ns, info.ctime_ns),
