@@ -1,6 +1,7 @@
 #include "sources/file_source.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <optional>
 #include <utility>
@@ -36,11 +37,23 @@ bool is_same(const io::FileInfo& a, const io::FileInfo& b) {
          a.mtime_ns == b.mtime_ns && a.ctime_ns == b.ctime_ns;
 }
 
+// LocalReads, as threads count them together.
+struct Counts {
+  std::atomic<std::uint64_t> cached_bytes = 0;
+  std::atomic<std::uint64_t> direct_bytes = 0;
+  std::atomic<std::uint64_t> buffered_bytes = 0;
+  std::atomic<std::uint64_t> far_bytes = 0;
+};
+
 // Reads a range of one file, each part of it by the way that suits where it stands. Confined.
 class RangeReader {
  public:
-  RangeReader(io::OpenFile& file, base::Range range)
-      : file_(file), range_(range), remote_(file.is_remote()), looked_to_(range.begin) {}
+  RangeReader(io::OpenFile& file, base::Range range, Counts& counts)
+      : file_(file),
+        range_(range),
+        counts_(counts),
+        remote_(file.is_remote()),
+        looked_to_(range.begin) {}
 
   // As OpenFile::read_at, of what of `into` lies inside the range.
   Result<std::size_t> read(std::uint64_t offset, std::span<std::byte> into) {
@@ -52,25 +65,31 @@ class RangeReader {
     if (!aligned.empty()) {
       auto read = file_.read_direct_at(offset, aligned.first(std::min(aligned.size(), kFarBytes)));
       if (read.ok() || read.error().code() != Code::kUnsupported) {
+        counts_.direct_bytes += read.ok() ? *read : 0;
         return read;
       }
       can_direct_ = false;
+      cached_ = false;
     }
     const std::size_t step = remote_ ? kFarBytes : kCachedBytes;
-    return file_.read_at(offset, into.first(std::min(into.size(), step)));
+    const std::size_t bytes = TRY(file_.read_at(offset, into.first(std::min(into.size(), step))));
+    (remote_   ? counts_.far_bytes
+     : cached_ ? counts_.cached_bytes
+               : counts_.buffered_bytes) += bytes;
+    return bytes;
   }
 
  private:
   void look(std::uint64_t offset) {
     looked_to_ = std::min(range_.end, offset + kFarBytes);
-    cached_ = remote_ || !can_direct_ || file_.is_cached({offset, looked_to_});
+    cached_ = !remote_ && can_direct_ && file_.is_cached({offset, looked_to_});
   }
 
   // What of `into` is to be read directly; a rest, which only the file's end has, comes buffered.
   std::span<std::byte> aligned_part(std::uint64_t offset, std::span<std::byte> into) const {
     const bool in_phase = offset % io::kDirectAlignment == 0 &&
                           reinterpret_cast<std::uintptr_t>(into.data()) % io::kDirectAlignment == 0;
-    if (cached_ || !can_direct_ || !in_phase) {
+    if (remote_ || cached_ || !can_direct_ || !in_phase) {
       return {};
     }
     return into.first(into.size() / io::kDirectAlignment * io::kDirectAlignment);
@@ -78,6 +97,7 @@ class RangeReader {
 
   io::OpenFile& file_;
   const base::Range range_;
+  Counts& counts_;
   const bool remote_;
   bool can_direct_ = true;
   bool cached_ = true;
@@ -185,7 +205,7 @@ class Walk {
   Listing listing_;
 };
 
-// Thread-safe: it holds nothing that changes.
+// Thread-safe: it holds nothing that changes but counts.
 class FileSource final : public Source {
  public:
   FileSource(io::FileSystem& files, std::string directory, std::string single)
@@ -247,7 +267,7 @@ class FileSource final : public Source {
     const auto open = TRY(files_.open(path));
     const io::FileInfo info = TRY(open->info());
     TRY(unchanged(info, file, path));
-    RangeReader reader(*open, range);
+    RangeReader reader(*open, range, counts_);
     for (std::uint64_t offset = range.begin; offset < range.end;) {
       TRY(call.check());
       const std::span<std::byte> window = sink.window();
@@ -266,6 +286,11 @@ class FileSource final : public Source {
       offset += bytes;
     }
     return {};
+  }
+
+  std::optional<LocalReads> local_reads() const override {
+    return LocalReads{
+        counts_.cached_bytes, counts_.direct_bytes, counts_.buffered_bytes, counts_.far_bytes};
   }
 
   std::string printable(std::string_view path) const override {
@@ -308,6 +333,7 @@ class FileSource final : public Source {
   io::FileSystem& files_;
   const std::string directory_;
   const std::string single_;
+  Counts counts_;
 };
 
 }  // namespace
