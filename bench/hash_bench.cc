@@ -102,7 +102,7 @@ std::string tree_over_memory(const Subject& subject) {
 std::string tree_over_file(const Subject& subject) {
   hash::PieceHasher hasher;
   std::vector<hash::ChainingValue> pieces(hash::piece_count(kBytes));
-  std::vector<std::byte> buffer(64 * 1024);
+  std::vector<std::byte> buffer(std::size_t{64} * 1024);
   for (std::uint64_t piece = 0; piece < pieces.size(); ++piece) {
     hasher.start(piece);
     const base::Range range = hash::piece_range(piece, kBytes);

@@ -5,6 +5,7 @@
 //
 //   load_bench DIRECTORY-URL FILE-URL PAIRS
 
+#include <array>
 #include <cstdio>
 #include <cstdlib>
 #include <string>
@@ -49,8 +50,8 @@ unsigned hash(const std::vector<std::byte>& bytes) {
   blake3_hasher hasher;
   blake3_hasher_init(&hasher);
   blake3_hasher_update(&hasher, bytes.data(), bytes.size());
-  std::uint8_t digest[BLAKE3_OUT_LEN];
-  blake3_hasher_finalize(&hasher, digest, sizeof(digest));
+  std::array<std::uint8_t, BLAKE3_OUT_LEN> digest{};
+  blake3_hasher_finalize(&hasher, digest.data(), digest.size());
   return digest[0];
 }
 

@@ -1,6 +1,8 @@
 #include "cli/explain.h"
 
+#include <algorithm>
 #include <array>
+#include <span>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -103,6 +105,34 @@ std::string files_text(const Explanation& told) {
   return kinds.empty() ? "" : fmt::format("  proved: {}\n", fmt::join(kinds, ", "));
 }
 
+std::string names_text(std::string_view what, const std::vector<std::string>& names) {
+  constexpr std::size_t kNamed = 3;
+  if (names.empty()) {
+    return "";
+  }
+  const std::size_t named = std::min(names.size(), kNamed);
+  const std::size_t more = names.size() - named;
+  return fmt::format("  {}: {}{}\n",
+                     what,
+                     fmt::join(std::span(names).first(named), ", "),
+                     more > 0 ? fmt::format(" and {} more", more) : "");
+}
+
+std::string reads_text(const Explanation& told) {
+  std::vector<std::string> ways;
+  const auto add = [&](std::uint64_t bytes, std::string_view way) {
+    if (bytes > 0) {
+      ways.push_back(fmt::format("{} {}", format_bytes(bytes), way));
+    }
+  };
+  const auto reads = told.local_reads.value_or(sources::LocalReads());
+  add(reads.cached_bytes, "copied from the page cache");
+  add(reads.direct_bytes, "straight from the disk");
+  add(reads.buffered_bytes, "through the page cache, as it could not be read past it");
+  add(reads.far_bytes, "from a network or FUSE file system");
+  return ways.empty() ? "" : fmt::format("  read: {}\n", fmt::join(ways, ", "));
+}
+
 std::string times_text(const Explanation& told) {
   const auto parts = parts_of(told);
   const double whole = seconds(sum_of(parts));
@@ -115,11 +145,50 @@ std::string times_text(const Explanation& told) {
   return text;
 }
 
+void names(base::JsonWriter& json, std::string_view key, const std::vector<std::string>& values) {
+  json.key(key);
+  json.begin_array();
+  for (const std::string& value : values) {
+    json.text(value);
+  }
+  json.end_array();
+}
+
+// The members that say how files were read and hashed.
+void more_of_files(base::JsonWriter& json, const Explanation& told) {
+  names(json, "not_hashed", told.not_hashed);
+  names(json, "read_twice", told.read_twice);
+  if (told.local_reads) {
+    const auto number = [&](std::string_view key, std::uint64_t value) {
+      json.key(key);
+      json.number(value);
+    };
+    json.key("local_reads");
+    json.begin_object();
+    number("cached_bytes", told.local_reads->cached_bytes);
+    number("direct_bytes", told.local_reads->direct_bytes);
+    number("buffered_bytes", told.local_reads->buffered_bytes);
+    number("far_bytes", told.local_reads->far_bytes);
+    json.end_object();
+  }
+  if (told.proofs_note) {
+    json.key("proofs_note");
+    json.text(*told.proofs_note);
+  }
+}
+
 }  // namespace
 
 std::string explain_text(const Explanation& told) {
-  return "how it went\n" + connections_text(told) + requests_text(told) + files_text(told) +
-         times_text(told);
+  std::string text = "how it went\n" + connections_text(told) + requests_text(told) +
+                     reads_text(told) + files_text(told);
+  text += names_text("not hashed, as this machine has hashed them before", told.not_hashed);
+  text += names_text("read twice, as less memory than they need is allowed", told.read_twice);
+  if (told.proofs_note) {
+    text += fmt::format("  what was hashed here could not be looked up or remembered: {}\n",
+                        *told.proofs_note);
+  }
+  return text + times_text(told);
 }
 
 void explain_json(base::JsonWriter& json, const Explanation& told) {
@@ -167,6 +236,7 @@ void explain_json(base::JsonWriter& json, const Explanation& told) {
     number(method_name(method), count);
   }
   json.end_object();
+  more_of_files(json, told);
   json.key("connection_seconds");
   json.begin_object();
   for (const Part& part : parts_of(told)) {

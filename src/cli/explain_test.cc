@@ -37,6 +37,10 @@ transfer::Explanation example() {
   told.times.bytes = seconds(9);
   told.times.hash = seconds(1);
   told.files[model::Method::kPieces] = 3;
+  told.not_hashed = {"a", "b", "c", "d"};
+  told.read_twice = {"e"};
+  told.local_reads = {base::kGiB, 0, base::kMiB, 0};
+  told.proofs_note = "no space";
   return told;
 }
 
@@ -47,6 +51,10 @@ TEST(ExplainText, says_what_was_chosen_and_why_and_where_the_time_went) {
                     HasSubstr("10 of 1.00 MiB to 8.00 MiB, 2 tried again"),
                     HasSubstr("4.00 MiB that lagged asked for twice (1 of 1 were faster)"),
                     HasSubstr("3 files by pieces"),
+                    HasSubstr("has hashed them before: a, b, c and 1 more"),
+                    HasSubstr("read twice, as less memory than they need is allowed: e\n"),
+                    HasSubstr("read: 1.00 GiB copied from the page cache, 1.00 MiB through"),
+                    HasSubstr("looked up or remembered: no space"),
                     HasSubstr("90 % network"),
                     HasSubstr("10 % hash and proof")));
 }
@@ -66,7 +74,11 @@ TEST(ExplainJson, is_an_object_whatever_the_reasons_say) {
       text,
       AllOf(HasSubstr(R"("connections": {"first": 4, "last": 6, "peak": 8, "ceiling": 48})"),
             HasSubstr(R"("why": "turned \"away\"")"),
-            HasSubstr(R"("files": {"pieces": 3})")));
+            HasSubstr(R"("files": {"pieces": 3})"),
+            HasSubstr(R"("not_hashed": ["a", "b", "c", "d"])"),
+            HasSubstr(R"("read_twice": ["e"])"),
+            HasSubstr(R"("local_reads": {"cached_bytes": 1073741824, "direct_bytes": 0,)"),
+            HasSubstr(R"("proofs_note": "no space")")));
 }
 
 }  // namespace

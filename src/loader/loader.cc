@@ -84,7 +84,6 @@ class RunningLoader final : public Loader {
       report.transfer.retries = end.retries;
       report.transfer.received_bytes = end.received_bytes;
       report.transfer.explanation = end.explanation;
-      report.transfer.read_twice = end.read_twice;
       return report;
     });
   }
@@ -98,7 +97,6 @@ class RunningLoader final : public Loader {
     std::uint64_t retries = 0;
     std::uint64_t received_bytes = 0;
     std::shared_ptr<const transfer::Explanation> explanation;
-    std::vector<std::string> read_twice;
     std::optional<Error> error;
   };
 
@@ -221,7 +219,6 @@ void RunningLoader::work(const Call& call) {
       end.retries = report->retries;
       end.received_bytes = report->received_bytes;
       end.explanation = report->explanation;
-      end.read_twice = std::move(report->read_twice);
       end.content_id = id;
     } else {
       end.error = std::move(report).error();

@@ -12,6 +12,7 @@
 #include "hash/sha256.h"
 #include "sources/testing/fake_source.h"
 #include "testing/manual_clock.h"
+#include "transfer/explanation.h"
 #include "transfer/make_seal.h"
 #include "transfer/resolve.h"
 
@@ -384,7 +385,7 @@ TEST_F(BoundedLoadTest, a_model_larger_than_the_memory_comes_to_who_drops_each_t
   const auto count = stream({.memory_bytes = kMemory});
   ASSERT_TRUE(count.ok()) << count.error().message();
   EXPECT_EQ(*count, 30U);
-  EXPECT_TRUE(report_.transfer.read_twice.empty());
+  EXPECT_TRUE(report_.transfer.explanation->read_twice.empty());
 }
 
 TEST_F(BoundedLoadTest, no_more_is_requested_than_fits_beside_what_was_taken) {
@@ -442,11 +443,12 @@ TEST_F(BoundedLoadTest, a_file_that_only_a_sha256_proves_and_does_not_fit_is_rea
   const auto count = stream({.memory_bytes = kMemory}, pin);
   ASSERT_TRUE(count.ok()) << count.error().message();
   EXPECT_EQ(*count, 30U);
-  EXPECT_EQ(report_.transfer.read_twice, std::vector<std::string>{"fake://model.safetensors"});
+  EXPECT_EQ(report_.transfer.explanation->read_twice,
+            std::vector<std::string>{"fake://model.safetensors"});
   EXPECT_GE(source_.delivered_bytes(), 2 * file_bytes);
   const std::uint64_t before = source_.delivered_bytes();
   ASSERT_TRUE(stream({.memory_bytes = kMemory}, pin).ok());
-  EXPECT_TRUE(report_.transfer.read_twice.empty()) << "its tree is known now";
+  EXPECT_TRUE(report_.transfer.explanation->read_twice.empty()) << "its tree is known now";
   EXPECT_LT(source_.delivered_bytes() - before, file_bytes + 4 * base::kMiB);
 }
 
@@ -455,7 +457,7 @@ TEST_F(BoundedLoadTest, a_root_without_pieces_is_read_twice_as_well) {
   source_.single = "model.safetensors";
   const std::string root = hash::hash_bytes(source_.files["model.safetensors"]).hex();
   ASSERT_TRUE(stream({.memory_bytes = kMemory}, "#blake3=" + root).ok());
-  EXPECT_EQ(report_.transfer.read_twice.size(), 1U);
+  EXPECT_EQ(report_.transfer.explanation->read_twice.size(), 1U);
 }
 
 TEST_F(BoundedLoadTest, an_origin_without_ranges_waits_in_the_middle_of_its_answer) {

@@ -199,7 +199,7 @@ TEST_F(HttpClientTest, AStopRequestEndsAStalledBodyAtOnce) {
     return fault;
   });
   std::stop_source stop;
-  MemorySink sink(kObjectBytes, 64 * 1024, [&](std::size_t) -> base::Result<void> {
+  MemorySink sink(kObjectBytes, std::size_t{64} * 1024, [&](std::size_t) -> base::Result<void> {
     stop.request_stop();
     return {};
   });

@@ -4,6 +4,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -38,11 +39,13 @@ void PrintTo(const Case& test_case, std::ostream* out) {
 }
 
 std::function<void(Fault&)> header(std::string name, std::string value) {
-  return [=](Fault& fault) { fault.headers.emplace_back(name, value); };
+  return [name = std::move(name), value = std::move(value)](Fault& fault) {
+    fault.headers.emplace_back(name, value);
+  };
 }
 
 std::function<void(Fault&)> framed(Framing framing, std::function<void(Fault&)> rest = {}) {
-  return [=](Fault& fault) {
+  return [framing, rest = std::move(rest)](Fault& fault) {
     fault.framing = framing;
     if (rest) {
       rest(fault);

@@ -165,12 +165,12 @@ TEST(HttpErrors, NeverHoldACredentialOrAQuery) {
   const std::string port = std::to_string(world.home.port());
   const std::string userinfo = fmt::format("http://me:{}@127.0.0.1:", kCanary);
   const std::string query = fmt::format("?token={}", kCanary);
-  for (const std::string& url : {userinfo + "1/refused" + query,
-                                 userinfo + port + "/file" + query,
-                                 userinfo + port + "/loop" + query,
-                                 userinfo + port + "/away" + query,
-                                 userinfo + "99999/bad-port" + query,
-                                 userinfo + port + "/a b" + query,
+  for (const std::string& url : {fmt::format("{}1/refused{}", userinfo, query),
+                                 fmt::format("{}{}/file{}", userinfo, port, query),
+                                 fmt::format("{}{}/loop{}", userinfo, port, query),
+                                 fmt::format("{}{}/away{}", userinfo, port, query),
+                                 fmt::format("{}99999/bad-port{}", userinfo, query),
+                                 fmt::format("{}{}/a b{}", userinfo, port, query),
                                  fmt::format("http://me:{}/x@127.0.0.1:{}/", kCanary, port),
                                  fmt::format("ftp://me:{}@127.0.0.1/x", kCanary),
                                  fmt::format("http://127.0.0.1/x#{}", kCanary)}) {

@@ -1,5 +1,6 @@
 // TLS against a real server: `openssl s_server`, with a certificate made for the occasion.
 
+#include <array>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
@@ -42,9 +43,9 @@ Child start_openssl(const std::string& directory, const std::string& arguments) 
   std::string command = "exec openssl " + arguments + " 2>&1";
   std::string shell = "/bin/sh";
   std::string option = "-c";
-  char* words[] = {shell.data(), option.data(), command.data(), nullptr};
-  int pipe_ends[2] = {-1, -1};
-  if (::pipe2(pipe_ends, O_CLOEXEC) != 0) {
+  std::array<char*, 4> words = {shell.data(), option.data(), command.data(), nullptr};
+  std::array<int, 2> pipe_ends = {-1, -1};
+  if (::pipe2(pipe_ends.data(), O_CLOEXEC) != 0) {
     return {};
   }
   posix_spawn_file_actions_t actions;
@@ -54,7 +55,7 @@ Child start_openssl(const std::string& directory, const std::string& arguments) 
   posix_spawn_file_actions_addchdir_np(&actions, directory.c_str());
   Child child;
   child.output = pipe_ends[0];
-  if (::posix_spawn(&child.pid, shell.c_str(), &actions, nullptr, words, environ) != 0) {
+  if (::posix_spawn(&child.pid, shell.c_str(), &actions, nullptr, words.data(), environ) != 0) {
     child.pid = 0;
   }
   posix_spawn_file_actions_destroy(&actions);

@@ -11,7 +11,7 @@
 namespace weighbridge::net {
 namespace {
 
-constexpr std::size_t kUrlLimit = 16 * 1024;
+constexpr std::size_t kUrlLimit = std::size_t{16} * 1024;
 constexpr std::size_t kPrintedLimit = 1024;
 
 struct CloseUrl {

@@ -132,7 +132,7 @@ class Walk {
   Listing listing_;
 };
 
-// Thread-safe: it holds nothing that changes.
+// Thread-safe: it holds nothing that changes but counts.
 class FileSource final : public Source {
  public:
   FileSource(io::FileSystem& files, std::string directory, std::string single)
@@ -194,7 +194,7 @@ class FileSource final : public Source {
     const auto open = TRY(files_.open(path));
     const io::FileInfo info = TRY(open->info());
     TRY(unchanged(info, file, path));
-    RangeReader reader(*open, range);
+    RangeReader reader(*open, range, counts_);
     for (std::uint64_t offset = range.begin; offset < range.end;) {
       TRY(call.check());
       const std::span<std::byte> window = sink.window();
@@ -214,6 +214,8 @@ class FileSource final : public Source {
     }
     return {};
   }
+
+  std::optional<LocalReads> local_reads() const override { return counts_.so_far(); }
 
   std::string printable(std::string_view path) const override {
     return base::printable(full_path(path), 4096);
@@ -255,6 +257,7 @@ class FileSource final : public Source {
   io::FileSystem& files_;
   const std::string directory_;
   const std::string single_;
+  LocalReadCounts counts_;
 };
 
 }  // namespace

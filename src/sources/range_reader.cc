@@ -12,7 +12,7 @@ namespace {
 // What is asked of the page cache at once: small enough to be hashed while it is in the CPU's.
 constexpr std::size_t kCachedBytes = std::size_t{256} * 1024;
 // What is asked of a disk or a network at once.
-constexpr std::size_t kFarBytes = std::size_t{8} * 1024 * 1024;
+constexpr std::size_t kFarBytes = std::size_t{4} * 1024 * 1024;
 
 }  // namespace
 
@@ -25,24 +25,28 @@ Result<std::size_t> RangeReader::read(std::uint64_t offset, std::span<std::byte>
   if (!aligned.empty()) {
     auto read = file_.read_direct_at(offset, aligned.first(std::min(aligned.size(), kFarBytes)));
     if (read.ok() || read.error().code() != Code::kUnsupported) {
+      counts_.direct_bytes += read.ok() ? *read : 0;
       return read;
     }
     can_direct_ = false;
+    cached_ = false;
   }
   const std::size_t step = remote_ ? kFarBytes : kCachedBytes;
-  return file_.read_at(offset, into.first(std::min(into.size(), step)));
+  const std::size_t bytes = TRY(file_.read_at(offset, into.first(std::min(into.size(), step))));
+  (remote_ ? counts_.far_bytes : cached_ ? counts_.cached_bytes : counts_.buffered_bytes) += bytes;
+  return bytes;
 }
 
 void RangeReader::look(std::uint64_t offset) {
   looked_to_ = std::min(range_.end, offset + kFarBytes);
-  cached_ = remote_ || !can_direct_ || file_.is_cached({offset, looked_to_});
+  cached_ = !remote_ && can_direct_ && file_.is_cached({offset, looked_to_});
 }
 
 std::span<std::byte> RangeReader::aligned_part(std::uint64_t offset,
                                                std::span<std::byte> into) const {
   const bool in_phase = offset % io::kDirectAlignment == 0 &&
                         reinterpret_cast<std::uintptr_t>(into.data()) % io::kDirectAlignment == 0;
-  if (cached_ || !can_direct_ || !in_phase) {
+  if (remote_ || cached_ || !can_direct_ || !in_phase) {
     return {};
   }
   return into.first(into.size() / io::kDirectAlignment * io::kDirectAlignment);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -27,6 +28,14 @@ struct Listing {
 struct LocalFile {
   io::FileInfo info;
   model::Validator validator;  // the one find() gives
+};
+
+// How the bytes of local files were read so far.
+struct LocalReads {
+  std::uint64_t cached_bytes = 0;    // copied from the page cache, where they stood
+  std::uint64_t direct_bytes = 0;    // past it, straight from the disk
+  std::uint64_t buffered_bytes = 0;  // through it, as they could not be read past it
+  std::uint64_t far_bytes = 0;       // from a network or FUSE file system
 };
 
 // Where bytes come from: one Ref, opened. Every call is ONE try: it neither retries nor hedges
@@ -70,6 +79,9 @@ class Source {
                                   const model::File& file,
                                   base::Range range,
                                   base::BodySink& sink) = 0;
+
+  // Nothing where files are not local.
+  virtual std::optional<LocalReads> local_reads() const { return std::nullopt; }
 
   // The file's name as a person would write it: a URL without secrets, or a path.
   virtual std::string printable(std::string_view path) const = 0;

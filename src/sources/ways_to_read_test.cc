@@ -88,12 +88,14 @@ class WaysToReadTest : public ::testing::Test {
         open_file_source(faulty_, model::Ref::parse(scratch_.path()).value()).value();
     const auto done = source->read(call_, source->find(call_, "f").value(), range, sink);
     EXPECT_TRUE(done.ok());
+    reads_ = source->local_reads().value();
   }
 
   const testing::ScratchDirectory scratch_;
   const std::unique_ptr<io::FileSystem> files_ = io::real_file_system();
   const base::Call call_{base::system_clock()};
   testing::FaultyFileSystem faulty_{*files_};
+  LocalReads reads_;
 };
 
 TEST_F(WaysToReadTest, what_is_cached_is_copied_in_steps_that_a_cpu_cache_holds) {
@@ -104,6 +106,7 @@ TEST_F(WaysToReadTest, what_is_cached_is_copied_in_steps_that_a_cpu_cache_holds)
   EXPECT_EQ(sink.text(), text);
   EXPECT_EQ(faulty_.direct_calls(), 0U);
   EXPECT_THAT(sink.steps(), ElementsAre(262144, 262144, 262144, 213568));
+  EXPECT_EQ(reads_.cached_bytes, text.size());
 }
 
 TEST_F(WaysToReadTest, what_is_not_cached_is_read_directly_but_for_the_files_end) {
@@ -114,6 +117,8 @@ TEST_F(WaysToReadTest, what_is_not_cached_is_read_directly_but_for_the_files_end
   EXPECT_EQ(sink.text(), text);
   EXPECT_EQ(faulty_.direct_calls(), 1U);
   EXPECT_THAT(sink.steps(), ElementsAre(999424, 576));
+  EXPECT_EQ(reads_.direct_bytes, 999424U);
+  EXPECT_EQ(reads_.buffered_bytes, 576U);
 }
 
 TEST_F(WaysToReadTest, a_direct_read_that_comes_short_goes_on_where_it_ended) {
@@ -140,6 +145,7 @@ TEST_F(WaysToReadTest, a_file_system_without_direct_reads_is_read_all_the_same) 
   AlignedSink sink(text.size());
   read({.cached = false, .direct_reads = false}, {0, text.size()}, sink);
   EXPECT_EQ(sink.text(), text);
+  EXPECT_EQ(reads_.buffered_bytes, text.size());
 }
 
 TEST_F(WaysToReadTest, a_remote_file_system_gets_large_reads_and_no_direct_ones) {
@@ -150,6 +156,7 @@ TEST_F(WaysToReadTest, a_remote_file_system_gets_large_reads_and_no_direct_ones)
   EXPECT_EQ(sink.text(), text);
   EXPECT_THAT(sink.steps(), ElementsAre(text.size()));
   EXPECT_EQ(faulty_.direct_calls(), 0U);
+  EXPECT_EQ(reads_.far_bytes, text.size());
 }
 
 TEST_F(WaysToReadTest, the_real_disk_gives_the_same_bytes_whether_cached_or_not) {

@@ -3,10 +3,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "base/clock.h"
 #include "model/proof.h"
+#include "sources/source.h"
 #include "transfer/hedge.h"
 #include "transfer/pace.h"
 
@@ -40,6 +43,13 @@ struct Explanation {
   Hedges::Counts hedges;
   Times times;
   std::map<model::Method, std::size_t> files;  // by how they were proved
+  // Printable names. Of files that were not hashed, because this machine has hashed them before and
+  // they still are what they were; and of those that were read for their hash tree first, and then
+  // again: RunOptions::memory was too small to keep them until the whole was proved.
+  std::vector<std::string> not_hashed;
+  std::vector<std::string> read_twice;
+  std::optional<sources::LocalReads> local_reads;  // if the files are local
+  std::optional<std::string> proofs_note;          // LocalProofs::note()
 };
 
 }  // namespace weighbridge::transfer

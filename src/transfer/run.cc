@@ -124,6 +124,7 @@ Run::Run(const Call& call, const Plan& plan, const Setting& setting)
       random_(sync::seeded_random(setting.seed)),
       began_(call.clock().now()),
       received_before_(progress_.received_bytes),
+      reads_before_(source_.local_reads()),
       shared_{call_,
               setting.sink,
               setting.first_seen,
@@ -277,6 +278,18 @@ Explanation Run::explain() const {
                 Duration(pauses_)};
   for (const std::unique_ptr<FileJob>& job : jobs_) {
     ++told.files[job->file().method()];
+    if (!job->must_hash()) {
+      told.not_hashed.push_back(job->name());
+    }
+  }
+  if (const auto reads = source_.local_reads(); reads && reads_before_) {
+    told.local_reads = {reads->cached_bytes - reads_before_->cached_bytes,
+                        reads->direct_bytes - reads_before_->direct_bytes,
+                        reads->buffered_bytes - reads_before_->buffered_bytes,
+                        reads->far_bytes - reads_before_->far_bytes};
+  }
+  if (shared_.local_proofs != nullptr) {
+    told.proofs_note = shared_.local_proofs->note();
   }
   return told;
 }

@@ -98,6 +98,7 @@ class Run {
   const sync::RandomSource random_;
   const base::TimePoint began_;
   const std::uint64_t received_before_;
+  const std::optional<sources::LocalReads> reads_before_;
   sync::Budget::Lease connection_memory_;
   sync::Budget::Lease window_memory_;
   ScratchPool scratch_;

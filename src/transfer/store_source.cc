@@ -105,6 +105,8 @@ class Impl final : public StoreSource {
     return is_local_ || !may_ask() ? sources::kDiskReaders : origin_->first_connections();
   }
 
+  std::optional<sources::LocalReads> local_reads() const override { return reads_.so_far(); }
+
   std::optional<GivenSeal> given_seal() const override {
     return given_.with([](const std::optional<GivenSeal>& given) { return given; });
   }
@@ -148,6 +150,7 @@ class Impl final : public StoreSource {
     std::map<std::string, KnownFile, std::less<>> known;
     std::map<std::string, Lease> leases;
     std::set<std::string> from_origin;  // whatever blobs there are
+    sources::LocalReadCounts reads_;
   };
 
   sync::Guarded<Files> files_;
@@ -387,7 +390,7 @@ Result<void> Impl::read_blob(const Call& call,
   if (is_of_blob(file.validator) && local.validator != file.validator) {
     return changed.copy();
   }
-  sources::RangeReader reader(blob.file(), range);
+  sources::RangeReader reader(blob.file(), range, reads_);
   for (std::uint64_t offset = range.begin; offset < range.end;) {
     TRY(call.check());
     const std::span<std::byte> window = sink.window();

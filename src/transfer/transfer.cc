@@ -70,7 +70,11 @@ Result<Report> Transfer::run(
   Report report =
       TRY(Run(call, plan, {sink, progress, first_seen_, local_proofs_, trees, seed_++, options})
               .run(plan.snapshot, plan.wants));
-  report.read_twice = std::move(twice);
+  if (!twice.empty()) {
+    Explanation told = *report.explanation;
+    told.read_twice = std::move(twice);
+    report.explanation = std::make_shared<const Explanation>(std::move(told));
+  }
   return report;
 }
 

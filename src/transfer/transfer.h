@@ -76,9 +76,6 @@ struct Report {
   // Empty after a success. With keep_going: one a file that failed.
   std::vector<FileFailure> failures;
   std::shared_ptr<const Explanation> explanation;  // always there
-  // Printable names of the files that were read for their hash tree first, and then again:
-  // RunOptions::memory was too small to keep them until the whole was proved.
-  std::vector<std::string> read_twice;
 };
 
 // What is wanted, of which Snapshot, from where. Borrows all three for the run.

@@ -110,13 +110,13 @@ Result<void> FakeSource::deliver(const Bytes& bytes,
                                  base::BodySink& sink) {
   constexpr std::uint64_t kStep = 50'000;  // no multiple of anything
   const std::uint64_t fails_at = range.begin + fate.stop_after.value_or(range.size());
-  const std::uint64_t end = std::min<std::uint64_t>({range.end, bytes.size(), fails_at});
+  const auto end = std::min<std::uint64_t>({range.end, bytes.size(), fails_at});
   for (std::uint64_t at = range.begin; at < end;) {
     const std::span<std::byte> window = sink.window();
     if (window.empty()) {
       return {};
     }
-    const std::uint64_t count = std::min<std::uint64_t>({window.size(), kStep, end - at});
+    const auto count = std::min<std::uint64_t>({window.size(), kStep, end - at});
     std::memcpy(window.data(), bytes.data() + at, count);
     if (fate.flip && *fate.flip >= at && *fate.flip < at + count) {
       window[*fate.flip - at] ^= std::byte{1};
