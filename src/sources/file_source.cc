@@ -26,11 +26,6 @@ constexpr std::size_t kMaxDepth = 64;
 // So many that a disk has work while others hash what it gave.
 constexpr std::size_t kReaders = 6;
 
-model::Validator validator_of(const io::FileInfo& info) {
-  return {fmt::format("{:x}-{:x}-{:x}-{:x}", info.device, info.inode, info.mtime_ns, info.ctime_ns),
-          {}};
-}
-
 // Reads a range of one file, each part of it by the way that suits where it stands. Confined.
 class RangeReader {
  public:
@@ -296,6 +291,11 @@ class FileSource final : public Source {
 };
 
 }  // namespace
+
+model::Validator validator_of(const io::FileInfo& info) {
+  return {fmt::format("{:x}-{:x}-{:x}-{:x}", info.device, info.inode, info.mtime_ns, info.ctime_ns),
+          {}};
+}
 
 Result<std::unique_ptr<Source>> open_file_source(io::FileSystem& files, const model::Ref& ref) {
   std::string path = ref.location();
