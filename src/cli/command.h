@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -8,6 +9,7 @@
 #include "cli/output.h"
 #include "device/host_memory.h"
 #include "io/file_system.h"
+#include "registry/registries.h"
 #include "sources/source.h"
 #include "transfer/local_proofs.h"
 #include "transfer/transfer.h"
@@ -28,6 +30,8 @@ struct Environment {
   Output& err;  // progress and errors
   // What this machine has hashed before; null where that is not kept.
   transfer::LocalProofs* local_proofs = nullptr;
+  // Every registry there is, opened when it is asked for first; empty where a program has none.
+  std::function<base::Result<registry::Registries*>()> registries;
 };
 
 // How a command speaks; flags that every command has.
