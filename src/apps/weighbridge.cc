@@ -25,7 +25,9 @@
 #include "registry/registries.h"
 #include "sources/file_source.h"
 #include "sources/http_source.h"
+#include "store/home.h"
 #include "store/proofs.h"
+#include "store/store.h"
 #include "transfer/first_seen.h"
 #include "transfer/local_proofs.h"
 #include "transfer/stored_trees.h"
@@ -56,17 +58,9 @@ std::string ca_file() {
   return {};
 }
 
-// Where this machine keeps what it knows; nothing if the environment does not say.
-std::optional<std::string> home_directory() {
-  const char* const own = std::getenv("WEIGHBRIDGE_HOME");
-  if (own != nullptr && *own != '\0') {
-    return own;
-  }
-  const char* const user = std::getenv("HOME");
-  if (user != nullptr && *user != '\0') {
-    return std::string(user) + "/.cache/weighbridge";
-  }
-  return std::nullopt;
+// Where this machine keeps what it knows.
+base::Result<std::string> home_path() {
+  return store::home_path(std::getenv("WEIGHBRIDGE_HOME"), std::getenv("HOME"));
 }
 
 base::Error no_source_for(const model::Ref& ref) {
@@ -84,7 +78,7 @@ base::Error no_source_for(const model::Ref& ref) {
 // them. Thread-safe.
 class LazyRegistries {
  public:
-  LazyRegistries(io::FileSystem& files, std::optional<std::string> home)
+  LazyRegistries(io::FileSystem& files, std::string home)
       : files_(files),
         home_(std::move(home)),
         credentials_(registry::docker_credentials(
@@ -96,7 +90,7 @@ class LazyRegistries {
     const std::scoped_lock lock(mutex_);
     if (registries_ == nullptr) {
       registry::Registries::Options options;
-      options.home = home_.value_or("");
+      options.home = home_;
       options.make_http = [](net::HttpClientOptions http) {
         if (http.ca_file.empty()) {
           http.ca_file = ca_file();
@@ -120,7 +114,7 @@ class LazyRegistries {
 
  private:
   io::FileSystem& files_;
-  const std::optional<std::string> home_;
+  const std::string home_;  // empty: nothing is read or kept
   const std::unique_ptr<registry::Credentials> credentials_;
   std::mutex mutex_;
   std::unique_ptr<registry::Registries> registries_;
@@ -165,9 +159,9 @@ int run(std::vector<std::string> arguments) {
   std::optional<store::Proofs> proofs;
   std::optional<transfer::LocalProofs> local_proofs;
   std::optional<transfer::StoredTrees> trees;
-  const auto home = home_directory();
-  LazyRegistries registries(*files, home);
-  if (home) {
+  const auto home = home_path();
+  LazyRegistries registries(*files, home.ok() ? *home : "");
+  if (home.ok()) {
     proofs.emplace(*files, *home);
     local_proofs.emplace(*proofs);
     trees.emplace(*proofs);
@@ -177,16 +171,20 @@ int run(std::vector<std::string> arguments) {
   device::HostPool pool(kKeepNothing);
   cli::DescriptorOutput out(STDOUT_FILENO, "standard output");
   cli::DescriptorOutput err(STDERR_FILENO, "standard error");
-  const cli::Environment environment{*files,
-                                     [&](const model::Ref& ref) {
-                                       return open_source({*files, *client, registries}, ref);
-                                     },
-                                     transfer,
-                                     pool,
-                                     out,
-                                     err,
-                                     known,
-                                     [&] { return registries.get(); }};
+  const cli::Environment environment{
+      *files,
+      [&](const model::Ref& ref) {
+        return open_source({*files, *client, registries}, ref);
+      },
+      transfer,
+      pool,
+      out,
+      err,
+      known,
+      [&](const store::SpaceLimits& limits) -> base::Result<std::unique_ptr<store::Store>> {
+        return store::Store::open(*files, TRY(home_path()), limits);
+      },
+      [&] { return registries.get(); }};
   return cli::run_command_line(base::Call(base::system_clock()).stopped_by(stop.token()),
                                environment,
                                cli::model_commands(),
