@@ -1,5 +1,7 @@
 #pragma once
 
+#include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -8,7 +10,9 @@
 #include "cli/output.h"
 #include "device/host_memory.h"
 #include "io/file_system.h"
+#include "registry/registries.h"
 #include "sources/source.h"
+#include "store/store.h"
 #include "transfer/local_proofs.h"
 #include "transfer/transfer.h"
 
@@ -17,6 +21,9 @@ class App;
 }  // namespace CLI
 
 namespace weighbridge::cli {
+
+using OpenStore =
+    std::function<base::Result<std::unique_ptr<store::Store>>(const store::SpaceLimits&)>;
 
 // What every command is given; `main` owns it all and outlives the command.
 struct Environment {
@@ -28,6 +35,10 @@ struct Environment {
   Output& err;  // progress and errors
   // What this machine has hashed before; null where that is not kept.
   transfer::LocalProofs* local_proofs = nullptr;
+  // The store of this user, made if need be.
+  OpenStore open_store = {};
+  // Every registry there is, opened when it is asked for first; empty where a program has none.
+  std::function<base::Result<registry::Registries*>()> registries = {};
 };
 
 // How a command speaks; flags that every command has.

@@ -1,6 +1,7 @@
 #include "store/home.h"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include <fmt/format.h>
@@ -77,10 +78,14 @@ Result<void> check_version(std::string_view text, const std::string& path) {
   return {};
 }
 
+// What Proofs may have written here before anybody needed a store.
+constexpr std::array<std::string_view, 2> kOfProofs = {"proofs", "hashtrees"};
+
 // A directory without a version may be made a store only if nothing else is in it.
 Result<void> begin_store(io::FileSystem& files, const std::string& path) {
   for (const io::DirectoryEntry& entry : TRY(files.list(path))) {
-    if (!entry.name.starts_with(io::kTemporaryPrefix)) {
+    if (!entry.name.starts_with(io::kTemporaryPrefix) &&
+        std::ranges::find(kOfProofs, entry.name) == kOfProofs.end()) {
       return Error(Code::kInvalid,
                    fmt::format("{} is no store, and is not empty: it holds '{}'",
                                path,

@@ -92,6 +92,14 @@ TEST_F(HomeTest, ADamagedFormatIsRefused) {
   EXPECT_EQ(Home::open(disk_, scratch_ / "bad").error().code(), Code::kCorrupt);
 }
 
+TEST_F(HomeTest, WhatProofsWroteBeforeThereWasAStoreIsNoOtherThing) {
+  const std::string path = scratch_ / "home";
+  ASSERT_TRUE(real_->make_directory(path).ok());
+  ASSERT_TRUE(real_->make_directory(path + "/proofs").ok());
+  ASSERT_TRUE(real_->make_directory(path + "/hashtrees").ok());
+  EXPECT_TRUE(Home::open(disk_, path).ok());
+}
+
 TEST_F(HomeTest, ADirectoryOfOtherThingsIsRefused) {
   write(scratch_ / "thesis.tex", "");
   const auto opened = Home::open(disk_, scratch_.path());
