@@ -10,7 +10,9 @@
 #include "base/version.h"
 #include "cli/inspect.h"
 #include "cli/load.h"
+#include "cli/login.h"
 #include "cli/pack.h"
+#include "cli/push.h"
 #include "cli/report.h"
 #include "cli/seal.h"
 #include "cli/verify.h"
@@ -127,6 +129,9 @@ std::vector<std::unique_ptr<Command>> model_commands() {
   commands.push_back(std::make_unique<VerifyCommand>());
   commands.push_back(std::make_unique<InitCommand>());
   commands.push_back(std::make_unique<PackCommand>());
+  commands.push_back(std::make_unique<PushCommand>());
+  commands.push_back(std::make_unique<LoginCommand>());
+  commands.push_back(std::make_unique<LogoutCommand>());
   return commands;
 }
 
