@@ -72,13 +72,20 @@ std::string as_json(const Told& told) {
 }
 
 std::string for_people(const Told& told) {
-  return fmt::format("{} {}, {}; {} sent\n  as {}\n  seal {}\n",
-                     told.pushed.was_there ? "nothing new in" : "pushed",
-                     counted(told.pushed.files.size(), "file"),
-                     bytes_in(told.pushed.bytes, told.took),
-                     base::format_bytes(told.pushed.sent_bytes),
+  const pack::Pushed& pushed = told.pushed;
+  const std::string files = counted(pushed.files.size(), "file");
+  const std::string first =
+      pushed.was_there
+          ? fmt::format("nothing new: {}, {} are there", files, base::format_bytes(pushed.bytes))
+          : fmt::format("pushed {}, {}, of which {} sent",
+                        files,
+                        bytes_in(pushed.bytes, told.took),
+                        base::format_bytes(pushed.sent_bytes));
+  return fmt::format("{}\n  as {}\n  digest {}\n  seal {}\n",
+                     first,
                      told.ref,
-                     told.pushed.seal_sha256.hex());
+                     pushed.digest.text(),
+                     pushed.seal_sha256.hex());
 }
 
 }  // namespace

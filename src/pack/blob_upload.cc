@@ -216,9 +216,10 @@ class Uploader {
       return passed_over(call, UploadedBlob::How::kThere);
     }
     for (const std::string& from : target_.mount_from) {
-      if (upload_ || !client_.capabilities().mounts) {
+      if (!client_.capabilities().mounts) {
         break;
       }
+      throw_away(call);  // what began instead of the last mount
       auto mounted = client_.mount(call, target_.repository, digest, from);
       if (!mounted.ok() && !base::facts(mounted.error().code()).retry) {
         continue;  // a repository that is not ours to read
@@ -349,10 +350,15 @@ Result<UploadedBlob> upload_blob(const Call& call,
                                  BlobBytes& bytes,
                                  KeptUpload* kept) {
   auto uploaded = Uploader(target, name, bytes, kept).run(call);
-  if (!uploaded.ok() && !uploaded.error().file()) {
-    return std::move(uploaded).error().in_file(name);
+  if (uploaded.ok()) {
+    return uploaded;
   }
-  return uploaded;
+  Error error = std::move(uploaded).error();
+  if (!error.file()) {
+    return std::move(error).in_file(name);
+  }
+  return *error.file() == name ? std::move(error)
+                               : std::move(error).context(fmt::format("pushing {}", name));
 }
 
 }  // namespace weighbridge::pack

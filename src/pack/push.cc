@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
+#include <map>
 #include <numeric>
 #include <utility>
 
@@ -11,6 +13,7 @@
 #include "pack/artifact.h"
 #include "pack/in_parallel.h"
 #include "pack/local_bytes.h"
+#include "pack/oci_source.h"
 #include "pack/pack.h"
 #include "pack/push_file.h"
 #include "transfer/make_seal.h"
@@ -48,7 +51,7 @@ class Push {
         to_(to),
         progress_(progress),
         patience_(sync::seeded_random(parts.seed), progress),
-        target_{to.client, to.reference.repository, to.mount_from, patience_, progress} {}
+        target_{to.client, to.reference.repository, mounts(from, to), patience_, progress} {}
 
   Result<Pushed> run(const Call& call) {
     TRY(list(call));
@@ -66,19 +69,24 @@ class Push {
   }
 
  private:
+  // Where blobs may be had from: also from the repository that the model comes from.
+  static std::vector<std::string> mounts(const PushFrom& from, const PushTo& to) {
+    std::vector<std::string> repositories = to.mount_from;
+    if (from.ref.scheme() == model::Scheme::kOci) {
+      const auto source = oci_reference(from.ref);
+      if (source.ok() && source->host == to.reference.host &&
+          source->repository != to.reference.repository) {
+        repositories.push_back(source->repository);
+      }
+    }
+    return repositories;
+  }
+
   bool is_local() const { return from_.ref.scheme() == model::Scheme::kFile; }
 
   // Which files there are.
   Result<void> list(const Call& call) {
-    auto listing = TRY(from_.source.list(call));
-    if (!listing) {
-      return Error(Code::kUnsupported, "the files of this source cannot be listed")
-          .in_file(from_.ref.printable());
-    }
-    TRY(transfer::nothing_refused(*listing));
-    snapshot_.origin = from_.ref.printable();
-    snapshot_.listed = true;
-    snapshot_.files = std::move(listing->files);
+    TRY(is_local() ? list_local(call) : resolve(call));
     if (snapshot_.files.empty()) {
       return Error(Code::kNotFound, "nothing to push: there is no file")
           .in_file(from_.ref.printable());
@@ -89,9 +97,53 @@ class Push {
     return {};
   }
 
+  Result<void> list_local(const Call& call) {
+    auto listing = TRY(from_.source.list(call));
+    const std::string single = TRY(from_.source.single_file(call));
+    if (!listing || !single.empty()) {
+      return Error(Code::kInvalid, "only a directory can be pushed").in_file(from_.ref.printable());
+    }
+    TRY(transfer::nothing_refused(*listing));
+    snapshot_.origin = from_.ref.printable();
+    snapshot_.listed = true;
+    snapshot_.files = std::move(listing->files);
+    return {};
+  }
+
+  Result<void> resolve(const Call& call) {
+    snapshot_ = TRY(transfer::resolve(call, from_.source, from_.ref));
+    if (!snapshot_.listed) {
+      return Error(Code::kUnsupported, "the files of this source cannot be listed")
+          .in_file(from_.ref.printable())
+          .with_hint("A seal beside the files lists them: `weighbridge seal` where they lie.");
+    }
+    if (!snapshot_.seal_sha256) {
+      return {};
+    }
+    const auto bytes = TRY(from_.source.seal(call));
+    if (!bytes || hash::Sha256::of(*bytes) != *snapshot_.seal_sha256) {
+      return Error(Code::kConflict, "the seal changed while it was being read")
+          .in_file(from_.ref.printable());
+    }
+    formats::Seal seal = TRY(formats::parse_seal(*bytes));
+    for (formats::SealedFile& file : seal.files) {
+      trusted_.emplace(file.path, std::move(file));
+    }
+    return {};
+  }
+
+  // What a seal that is trusted for the Ref says of the file.
+  const formats::SealedFile* trusted(const model::File& file) const {
+    const auto found = trusted_.find(file.path);
+    const bool vouched = file.trust == model::Trust::kPinned || file.trust == model::Trust::kOrigin;
+    return vouched && found != trusted_.end() ? &found->second : nullptr;
+  }
+
   // What the registry has under the tag, or in the repository. Not to know it costs time alone.
   void look_before(const Call& call) {
-    add_seal(from_.source.seal(call));
+    if (is_local()) {
+      add_seal(from_.source.seal(call));
+    }
     const auto there = manifest_before(call);
     if (!there) {
       return;
@@ -100,7 +152,6 @@ class Push {
     if (!manifest.ok()) {
       return;
     }
-    before_.manifest = there->digest;
     for (const registry::Descriptor& layer : manifest->layers) {
       before_.layer_sizes.insert(layer.size);
       const auto title = layer.annotations.find("org.opencontainers.image.title");
@@ -116,6 +167,7 @@ class Push {
       return to_.client.get_manifest(call, repository, name());
     });
     if (there.ok()) {
+      before_.manifest = there->digest;
       return std::move(*there);
     }
     if (there.error().code() != Code::kNotFound) {
@@ -159,12 +211,16 @@ class Push {
     std::ranges::stable_sort(order, [&](std::size_t a, std::size_t b) {
       return snapshot_.files[a].size > snapshot_.files[b].size;
     });
-    return in_parallel(
-        call, order.size(), kUploads, [&](const Call& inner, std::size_t i) -> Result<void> {
-          const std::size_t file = order[i];
-          contents_[file] = TRY(push_local_file(inner, push, directory, snapshot_.files[file]));
-          return {};
-        });
+    return in_parallel(call,
+                       order.size(),
+                       is_local() ? kUploads : kStreams,
+                       [&](const Call& inner, std::size_t i) -> Result<void> {
+                         const model::File& file = snapshot_.files[order[i]];
+                         contents_[order[i]] =
+                             TRY(is_local() ? push_local_file(inner, push, directory, file)
+                                            : push_streamed_file(inner, push, file, trusted(file)));
+                         return {};
+                       });
   }
 
   // The seal, the config and the manifest, which names all of it and comes last.
@@ -231,6 +287,7 @@ class Push {
   const Patience patience_;
   const BlobTarget target_;
   model::Snapshot snapshot_;
+  std::map<std::string, formats::SealedFile, std::less<>> trusted_;  // of the source's seal
   Before before_;
   std::optional<std::uint64_t> limit_;
   std::vector<PushedContent> contents_;

@@ -21,6 +21,8 @@ namespace weighbridge::pack {
 
 // So many blobs are on their way at once.
 inline constexpr std::size_t kUploads = 4;
+// Fewer where each holds a window of what comes from elsewhere.
+inline constexpr std::size_t kStreams = 3;
 
 // What a push stands on. Borrows what it points to. A value. Thread-compatible.
 struct PushParts {

@@ -47,4 +47,11 @@ base::Result<PushedContent> push_local_file(const base::Call& call,
                                             const std::string& directory,
                                             const model::File& file);
 
+// Of a file that is elsewhere, straight through. `trusted`: what a seal says of it that is trusted
+// for this Ref, so that a file whose SHA-256 is there is not even read; null: there is none.
+base::Result<PushedContent> push_streamed_file(const base::Call& call,
+                                               const FilePush& push,
+                                               const model::File& file,
+                                               const formats::SealedFile* trusted);
+
 }  // namespace weighbridge::pack

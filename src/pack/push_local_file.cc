@@ -72,13 +72,19 @@ class LocalFilePush {
                          file_.size,
                          std::move(hinted),
                          push_.target.client.is_plain());
-    if (file_.size <= kSmallBytes || push_.before.layer_sizes.contains(file_.size)) {
+    if (may_be_there()) {
       TRY(bytes.seek(call, file_.size));
       TRY(bytes.finish(call));
     }
     TRY(send(call, bytes, {0, file_.size}));
     take(bytes.described());
     return {};
+  }
+
+  // Then it is hashed before it is sent.
+  bool may_be_there() const {
+    return file_.size <= kSmallBytes || push_.before.layer_sizes.contains(file_.size) ||
+           !push_.target.mount_from.empty();
   }
 
   // Above the registry's limit: hashed in one pass, then sent part by part.
