@@ -30,6 +30,24 @@ constexpr unsigned kMostLessons = 40;
 // A registry that does not answer is not waited for to throw an upload away.
 constexpr std::chrono::seconds kCancelTime{5};
 
+// Until the registry says that it is gone: while it is at what came of a request that was cut off,
+// the upload moves on under the place that we know. Also when the call has ended.
+void cancel(const Call& ended, registry::Client& client, registry::Upload upload) {
+  sync::RetryPolicy policy;
+  policy.base = std::chrono::milliseconds(50);
+  policy.cap = std::chrono::milliseconds(500);
+  const Call call = Call(ended.clock()).within(kCancelTime);
+  const sync::Retry retry(std::move(policy), [] { return UINT64_MAX; });
+  (void)retry.run(call, [&]() -> Result<void> {
+    const auto asked = client.resync(call, upload);
+    if (!asked.ok()) {
+      return base::facts(asked.error().code()).retry ? asked.error().copy() : Result<void>();
+    }
+    TRY(client.cancel(call, upload));
+    return Error(Code::kBusy, "it may still be there");
+  });
+}
+
 // Some of a blob, as the body of a request. Confined to the thread that sends it.
 class Chunk final : public base::BodySource {
  public:
@@ -95,7 +113,7 @@ class Uploader {
       return;
     }
     if (const auto outdated = kept_->outdated()) {
-      (void)client_.cancel(call.within(kCancelTime), *outdated);
+      cancel(call, client_, *outdated);
       kept_->forget();
     }
     upload_ = kept_->found();
@@ -309,10 +327,9 @@ class Uploader {
     throw_away(call);
   }
 
-  // Also when the call has ended.
   void throw_away(const Call& call) {
     if (upload_) {
-      (void)client_.cancel(Call(call.clock()).within(kCancelTime), *upload_);
+      cancel(call, client_, *upload_);
       forget_upload();
     }
   }
