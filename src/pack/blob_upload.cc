@@ -29,6 +29,13 @@ using registry::UploadPlan;
 constexpr unsigned kMostLessons = 40;
 // A registry that does not answer is not waited for to throw an upload away.
 constexpr std::chrono::seconds kCancelTime{5};
+constexpr std::chrono::seconds kBeginTime{30};
+
+// For a request that may begin an upload: a stop waits for its answer, since an upload that nobody
+// has heard of could never be cancelled.
+Call unstopped(const Call& call) {
+  return Call(call.clock()).until(call.deadline()).within(kBeginTime);
+}
 
 // Until the registry says that it is gone: while it is at what came of a request that was cut off,
 // the upload moves on under the place that we know. Also when the call has ended.
@@ -238,7 +245,7 @@ class Uploader {
         break;
       }
       throw_away(call);  // what began instead of the last mount
-      auto mounted = client_.mount(call, target_.repository, digest, from);
+      auto mounted = client_.mount(unstopped(call), target_.repository, digest, from);
       if (!mounted.ok() && !base::facts(mounted.error().code()).retry) {
         continue;  // a repository that is not ours to read
       }
@@ -258,8 +265,9 @@ class Uploader {
   }
 
   Result<void> begin(const Call& call) {
+    TRY(call.check());
     if (!upload_) {
-      upload_ = TRY(client_.begin_upload(call, target_.repository));
+      upload_ = TRY(client_.begin_upload(unstopped(call), target_.repository));
     }
     lost_track_ = false;
     if (kept_ != nullptr) {

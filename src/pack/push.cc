@@ -60,11 +60,7 @@ class Push {
     const Description description =
         TRY(describe_model(call, parts_.transfer, from_.source, snapshot_));
     limit_ = layer_limit(to_.client.capabilities());
-    auto pushed = push_files(call);
-    if (parts_.local_proofs != nullptr) {
-      parts_.local_proofs->remember();  // also what a push that failed has read
-    }
-    TRY(std::move(pushed));
+    TRY(push_files(call));
     return put_together(call, description);
   }
 

@@ -122,9 +122,8 @@ class LocalFilePush {
     content_.sealed.pieces = described.pieces;
     content_.sealed.hints = described.hints;
     if (met_) {
-      const std::vector<hash::ChainingValue> single{hash::ChainingValue{described.root.bytes}};
-      push_.parts.local_proofs->hashed_whole(
-          *met_, described.pieces.empty() ? single : described.pieces, described.sha256);
+      push_.parts.local_proofs->described(*met_, described);
+      push_.parts.local_proofs->remember();  // now, while others are on their way
     }
   }
 

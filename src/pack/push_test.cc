@@ -7,6 +7,8 @@
 
 #include "formats/seal.h"
 #include "pack/testing/push_fixture.h"
+#include "store/proofs.h"
+#include "transfer/local_proofs.h"
 #include "transfer/make_seal.h"
 
 namespace weighbridge::pack {
@@ -111,6 +113,28 @@ TEST_F(PushTest, WhatAnotherRepositoryHasIsMounted) {
   ASSERT_TRUE(pushed.ok()) << pushed.error().message();
   EXPECT_EQ(pushed->files[0].how, How::kMounted);
   EXPECT_LT(bytes_sent(), sent + kShardBytes);
+  expect_model_there();
+}
+
+TEST_F(PushTest, WhatSealingHasHashedIsNotReadByThePush) {
+  write_model();
+  settle();
+  store::Proofs proofs(*files_, home_.path());
+  transfer::LocalProofs known(proofs);
+  const auto from = model::Ref::parse(directory_.path()).value();
+  const auto source = sources::open_file_source(*files_, from).value();
+  const auto listing = source->list(call()).value();
+  ASSERT_TRUE(transfer::make_seal(call(), *source, *listing, progress_, &known).ok());
+  const auto remembers = proofs.find(files_->info(directory_ / "a.bin").value());
+  if (!*remembers) {
+    GTEST_SKIP() << "a file system whose times do not tell of changes";
+  }
+  local_proofs_ = &known;
+
+  const auto pushed = push();
+
+  ASSERT_TRUE(pushed.ok()) << pushed.error().message();
+  EXPECT_EQ(requests("PATCH"), 0U);  // its digest is known, so it comes in one PUT
   expect_model_there();
 }
 

@@ -64,7 +64,9 @@ class Describer final : public base::BodySink {
 Result<formats::SealedFile> describe(const Call& call,
                                      sources::Source& source,
                                      const model::File& file,
-                                     Progress& progress) {
+                                     Progress& progress,
+                                     LocalProofs* local_proofs) {
+  const auto met = local_proofs != nullptr ? local_proofs->meet(call, source, file) : std::nullopt;
   Describer describer(file.size, TRY(hinted_tensors(call, source, file)), progress);
   TRY(source.read(call, file, {0, file.size}, describer));
   if (!describer.complete()) {
@@ -75,6 +77,9 @@ Result<formats::SealedFile> describe(const Call& call,
   sealed.size = file.size;
   sealed.executable = file.executable;
   describer.finish(sealed);
+  if (met) {
+    local_proofs->described(*met, sealed);
+  }
   return sealed;
 }
 
@@ -101,7 +106,8 @@ Result<void> nothing_refused(const sources::Listing& listing) {
 Result<formats::Seal> make_seal(const Call& call,
                                 sources::Source& source,
                                 const sources::Listing& listing,
-                                Progress& progress) {
+                                Progress& progress,
+                                LocalProofs* local_proofs) {
   TRY(nothing_refused(listing));
   formats::Seal seal;
   seal.files.resize(listing.files.size());
@@ -116,7 +122,7 @@ Result<formats::Seal> make_seal(const Call& call,
   sync::Guarded<std::optional<Error>> failure;
   const auto work = [&] {
     for (std::size_t i = next++; i < listing.files.size() && !stop.stop_requested(); i = next++) {
-      auto sealed = describe(inner, source, listing.files[i], progress);
+      auto sealed = describe(inner, source, listing.files[i], progress, local_proofs);
       if (sealed.ok()) {
         seal.files[i] = std::move(sealed).value();
         continue;
@@ -136,6 +142,9 @@ Result<formats::Seal> make_seal(const Call& call,
       workers.emplace_back(work);
     }
     work();
+  }
+  if (local_proofs != nullptr) {
+    local_proofs->remember();
   }
   TRY(call.check());
   auto first = failure.with([](std::optional<Error>& error) { return std::move(error); });

@@ -1,8 +1,11 @@
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <fstream>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -31,6 +34,24 @@ using HttpFault = weighbridge::testing::Fault;
 
 inline constexpr std::size_t kShardBytes = 9'000'001;
 
+// An hour ahead of the machine's, so that files just written were written long ago. Thread-safe.
+class LaterClock final : public base::Clock {
+ public:
+  base::TimePoint now() const override { return base::system_clock().now(); }
+
+  base::WallTime wall_now() const override {
+    return base::system_clock().wall_now() + std::chrono::hours(1);
+  }
+
+  bool wait(std::unique_lock<std::mutex>& lock,
+            std::condition_variable_any& changed,
+            base::TimePoint until,
+            const std::stop_token& stop,
+            const std::function<bool()>& ready) const override {
+    return base::system_clock().wait(lock, changed, until, stop, ready);
+  }
+};
+
 // A model on disk, and a registry to push it to. Confined to its test.
 class PushTest : public ::testing::Test {
  protected:
@@ -57,6 +78,14 @@ class PushTest : public ::testing::Test {
     std::ofstream(path, std::ios::binary) << bytes;
   }
 
+  // Files that have reached the disk.
+  void settle() {
+    for (const auto& entry : std::filesystem::directory_iterator(directory_.path())) {
+      const auto file = files_->open_to_write(entry.path().string(), io::Caching::kKeep);
+      ASSERT_TRUE(file.value()->sync().ok());
+    }
+  }
+
   void write_model() {
     write("a.bin", some_bytes(kShardBytes));
     write("b.bin", some_bytes(kShardBytes + 1));
@@ -69,7 +98,7 @@ class PushTest : public ::testing::Test {
     const auto source = from.scheme() == model::Scheme::kHttp
                             ? sources::open_http_source(pair_->http(), from)
                             : sources::open_file_source(*files_, from);
-    const PushParts parts{*files_, transfer_, nullptr, home_.path(), 7};
+    const PushParts parts{*files_, transfer_, local_proofs_, home_.path(), 7};
     const auto reference = registry::Reference::parse(pair_->fake().host() + "/" + to).value();
     return pack::push(call(),
                       parts,
@@ -78,7 +107,7 @@ class PushTest : public ::testing::Test {
                       progress_);
   }
 
-  base::Call call() const { return pair_->call(); }
+  base::Call call() const { return base::Call(clock_); }
 
   registry::testing::FakeRegistry& fake() { return pair_->fake(); }
 
@@ -119,11 +148,13 @@ class PushTest : public ::testing::Test {
     return bytes;
   }
 
+  const LaterClock clock_;
   const weighbridge::testing::ScratchDirectory directory_;
   const weighbridge::testing::ScratchDirectory home_;
   const std::unique_ptr<io::FileSystem> files_ = io::real_file_system();
   transfer::FirstSeen first_seen_;
   transfer::Transfer transfer_{first_seen_, 7};
+  transfer::LocalProofs* local_proofs_ = nullptr;
   transfer::Progress progress_;
   std::vector<std::string> mount_from_;
   std::unique_ptr<registry::testing::Pair> pair_;
