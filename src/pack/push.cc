@@ -55,8 +55,7 @@ class Push {
 
   Result<Pushed> run(const Call& call) {
     TRY(list(call));
-    look_before(call);
-    TRY(call.check());
+    TRY(look_before(call));
     const Description description =
         TRY(describe_model(call, parts_.transfer, from_.source, snapshot_));
     limit_ = layer_limit(to_.client.capabilities());
@@ -135,18 +134,19 @@ class Push {
     return vouched && found != trusted_.end() ? &found->second : nullptr;
   }
 
-  // What the registry has under the tag, or in the repository. Not to know it costs time alone.
-  void look_before(const Call& call) {
+  // What the registry has under the tag, or in the repository. Not to know it costs time alone, but
+  // a registry that cannot be reached ends it here.
+  Result<void> look_before(const Call& call) {
     if (is_local()) {
       add_seal(from_.source.seal(call));
     }
-    const auto there = manifest_before(call);
+    const auto there = TRY(manifest_before(call));
     if (!there) {
-      return;
+      return {};
     }
     const auto manifest = registry::parse_manifest(there->bytes, there->media_type);
     if (!manifest.ok()) {
-      return;
+      return {};
     }
     for (const registry::Descriptor& layer : manifest->layers) {
       before_.layer_sizes.insert(layer.size);
@@ -155,23 +155,26 @@ class Push {
         add_seal(seal_there(call, layer));
       }
     }
+    return {};
   }
 
-  std::optional<registry::FetchedManifest> manifest_before(const Call& call) {
+  Result<std::optional<registry::FetchedManifest>> manifest_before(const Call& call) {
     const std::string& repository = to_.reference.repository;
     auto there = patience_.run(call, to_.reference.text(), [&] {
       return to_.client.get_manifest(call, repository, name());
     });
     if (there.ok()) {
       before_.manifest = there->digest;
-      return std::move(*there);
+      return std::optional(std::move(*there));
     }
-    if (there.error().code() != Code::kNotFound) {
-      return std::nullopt;
+    TRY(call.check());
+    if (base::facts(there.error().code()).retry) {
+      return std::move(there).error();
     }
-    const auto tags = to_.client.tags(call, repository);
+    const bool is_new_tag = there.error().code() == Code::kNotFound;
+    const auto tags = is_new_tag ? to_.client.tags(call, repository) : std::vector<std::string>();
     if (!tags.ok() || tags->empty()) {
-      return std::nullopt;
+      return std::optional<registry::FetchedManifest>();
     }
     there = to_.client.get_manifest(call, repository, tags->back());
     return there.ok() ? std::optional(std::move(*there)) : std::nullopt;

@@ -308,6 +308,24 @@ TEST_F(PushTest, ARegistryThatDoesNotLetUsInEndsItAtOnce) {
   EXPECT_TRUE(progress_.notes.take().empty());
 }
 
+TEST_F(PushTest, AStopBeforeTheFirstAnswerEndsIt) {
+  write_model();
+  std::stop_source stop;
+  stop.request_stop();
+  const auto from = model::Ref::parse(directory_.path()).value();
+  const auto source = sources::open_file_source(*files_, from).value();
+  const auto to = registry::Reference::parse(fake().host() + "/org/model:v1").value();
+
+  const auto pushed = pack::push(call().stopped_by(stop.get_token()),
+                                 {*files_, transfer_, nullptr, home_.path(), 7},
+                                 {*source, from},
+                                 {pair_->client(), to, {}},
+                                 progress_);
+
+  ASSERT_FALSE(pushed.ok());
+  EXPECT_EQ(pushed.error().code(), Code::kCancelled);
+}
+
 TEST_F(PushTest, AnUploadThatFailsForGoodIsCancelledAndNoTagMade) {
   write("a.bin", some_bytes(kShardBytes));
   fake().answer_next("PATCH", weighbridge::testing::answer_with(403));
@@ -333,8 +351,6 @@ TEST_F(PushTest, AReferenceThatNamesAnotherDigestIsRefused) {
 TEST_F(PushTest, AStoppedPushLeavesNoUpload) {
   write("a.bin", some_bytes(kShardBytes));
   std::stop_source stop;
-  HttpFault slow;
-  slow.stall_after = 0;
   fake().server().set_refuse([&](const auto& request) -> std::optional<HttpFault> {
     if (request.method == "PATCH") {
       stop.request_stop();
