@@ -277,6 +277,38 @@ class Interop(unittest.TestCase):
                 self.assertEqual(len(files), 6)
         self.in_each_registry(use)
 
+    def weighbridge(self, *arguments):
+        done = subprocess.run([WEIGHBRIDGE, *map(str, arguments)], capture_output=True, text=True,
+                              env=self.home, timeout=300)
+        self.assertEqual(done.returncode, 0, f"{arguments}: {done.stderr}")
+        return done.stdout
+
+    def test_tensors_load_straight_from_a_registry(self):
+        def digests(loaded):
+            return {tensor["name"]: tensor["sha256"] for tensor in loaded["tensor_digests"]}
+
+        local = digests(json.loads(self.weighbridge("load", self.model, "--digests", "--json")))
+
+        def use(host, directory):
+            reference = self.push(host)
+            shutil.copytree(self.model, directory / "their", dirs_exist_ok=True)
+            subprocess.run([TOOLS["oras"], "push", "--plain-http", f"{host}/their/files:v1",
+                            *sorted(path.name for path in self.model.glob("*.safetensors*"))],
+                           cwd=directory / "their", env=self.home, check=True, capture_output=True)
+            by_digest = reference.removesuffix(":v1") + "@" + self.packed["digest"]
+            for name, proof in ((reference, "origin"), (by_digest, "pinned"),
+                                (f"{host}/their/files:v1", "origin")):
+                loaded = json.loads(self.weighbridge("load", f"oci://{name}", "--digests",
+                                                     "--json"))
+                self.assertEqual(digests(loaded), local)
+                self.assertEqual(loaded["proof"][proof], loaded["bytes"])
+                self.weighbridge("verify", f"oci://{name}")
+            inspected = json.loads(self.weighbridge("inspect", f"oci://{reference}", "--json"))
+            self.assertEqual({file["path"]: file["sha256"] for file in inspected["files"]},
+                             {path: digest for path, digest in self.expected.items()
+                              if path != "weighbridge.seal"})
+        self.in_each_registry(use)
+
     def test_what_cannot_be_installed_here_is_read_from_its_documented_layout(self):
         made = subprocess.run([FIXTURES, self.work / "made"], check=True, capture_output=True)
         expected = json.loads(made.stdout)

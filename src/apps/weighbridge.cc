@@ -3,6 +3,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <random>
 #include <string>
@@ -19,6 +20,9 @@
 #include "device/host_memory.h"
 #include "io/file_system.h"
 #include "net/http_client.h"
+#include "pack/oci_source.h"
+#include "registry/credentials.h"
+#include "registry/registries.h"
 #include "sources/file_source.h"
 #include "sources/http_source.h"
 #include "store/home.h"
@@ -78,17 +82,77 @@ base::Error no_source_for(const model::Ref& ref) {
                                : std::string(text.substr(0, colon)) + "://";
   return base::Error(base::Code::kUnsupported, "this version cannot read from " + what)
       .in_file(ref.printable())
-      .with_hint("It reads paths, file://, http:// and https://; a path can begin with ./");
+      .with_hint("It reads paths, file://, http://, https:// and oci://; a path can begin with ./");
 }
 
-base::Result<std::unique_ptr<sources::Source>> open_source(io::FileSystem& files,
-                                                           net::HttpClient& client,
+// The registries, opened when one is asked for first: who loads from a disk reads no settings of
+// them. Thread-safe.
+class LazyRegistries {
+ public:
+  LazyRegistries(io::FileSystem& files, std::string home)
+      : files_(files),
+        home_(std::move(home)),
+        credentials_(registry::docker_credentials(
+            files,
+            registry::docker_config_directory(registry::process_environment()),
+            registry::process_environment())) {}
+
+  base::Result<registry::Registries*> get() {
+    const std::scoped_lock lock(mutex_);
+    if (registries_ == nullptr) {
+      registry::Registries::Options options;
+      options.home = home_;
+      options.make_http = [](net::HttpClientOptions http) {
+        if (http.ca_file.empty()) {
+          http.ca_file = ca_file();
+        }
+        return net::make_http_client(std::move(http));
+      };
+      registries_ = TRY(registry::Registries::open(files_, *credentials_, std::move(options)));
+    }
+    return registries_.get();
+  }
+
+  // What was learned of them is written down; that it cannot be is no reason to fail.
+  ~LazyRegistries() {
+    if (registries_ != nullptr) {
+      (void)registries_->remember();
+    }
+  }
+
+  LazyRegistries(const LazyRegistries&) = delete;
+  LazyRegistries& operator=(const LazyRegistries&) = delete;
+
+ private:
+  io::FileSystem& files_;
+  const std::string home_;  // empty: nothing is read or kept
+  const std::unique_ptr<registry::Credentials> credentials_;
+  std::mutex mutex_;
+  std::unique_ptr<registry::Registries> registries_;
+};
+
+struct Origins {
+  io::FileSystem& files;
+  net::HttpClient& client;
+  LazyRegistries& registries;
+};
+
+base::Result<std::unique_ptr<sources::Source>> open_oci(LazyRegistries& lazy,
+                                                        const model::Ref& ref) {
+  const registry::Reference reference = TRY(pack::oci_reference(ref));
+  registry::Registries* const registries = TRY(lazy.get());
+  return pack::open_oci_source(*TRY(registries->at(reference.host)), ref);
+}
+
+base::Result<std::unique_ptr<sources::Source>> open_source(const Origins& origins,
                                                            const model::Ref& ref) {
   switch (ref.scheme()) {
     case model::Scheme::kFile:
-      return sources::open_file_source(files, ref);
+      return sources::open_file_source(origins.files, ref);
     case model::Scheme::kHttp:
-      return sources::open_http_source(client, ref);
+      return sources::open_http_source(origins.client, ref);
+    case model::Scheme::kOci:
+      return open_oci(origins.registries, ref);
     default:
       return no_source_for(ref);
   }
@@ -107,6 +171,7 @@ int run(std::vector<std::string> arguments) {
   std::optional<transfer::LocalProofs> local_proofs;
   std::optional<transfer::StoredTrees> trees;
   const auto home = home_path();
+  LazyRegistries registries(*files, home.ok() ? *home : "");
   if (home.ok()) {
     proofs.emplace(*files, *home);
     local_proofs.emplace(*proofs);
@@ -119,7 +184,9 @@ int run(std::vector<std::string> arguments) {
   cli::DescriptorOutput err(STDERR_FILENO, "standard error");
   const cli::Environment environment{
       *files,
-      [&](const model::Ref& ref) { return open_source(*files, *client, ref); },
+      [&](const model::Ref& ref) {
+        return open_source({*files, *client, registries}, ref);
+      },
       transfer,
       pool,
       out,
@@ -128,7 +195,8 @@ int run(std::vector<std::string> arguments) {
       [&](const store::SpaceLimits& limits) -> base::Result<std::unique_ptr<store::Store>> {
         return store::Store::open(*files, TRY(home_path()), limits);
       },
-      [&](const store::SpaceLimits& limits) { return find_store(*files, limits); }};
+      [&](const store::SpaceLimits& limits) { return find_store(*files, limits); },
+      [&] { return registries.get(); }};
   return cli::run_command_line(base::Call(base::system_clock()).stopped_by(stop.token()),
                                environment,
                                cli::model_commands(),

@@ -10,6 +10,7 @@
 #include "cli/output.h"
 #include "device/host_memory.h"
 #include "io/file_system.h"
+#include "registry/registries.h"
 #include "sources/source.h"
 #include "store/store.h"
 #include "transfer/local_proofs.h"
@@ -38,6 +39,8 @@ struct Environment {
   OpenStore open_store = {};
   // The same, but null where there is none: who only reads makes no store.
   OpenStore find_store = {};
+  // Every registry there is, opened when it is asked for first; empty where a program has none.
+  std::function<base::Result<registry::Registries*>()> registries = {};
 };
 
 // How a command speaks; flags that every command has.

@@ -12,9 +12,11 @@
 #include "cli/inspect.h"
 #include "cli/load.h"
 #include "cli/lock.h"
+#include "cli/login.h"
 #include "cli/pack.h"
 #include "cli/program_help.h"
 #include "cli/pull.h"
+#include "cli/push.h"
 #include "cli/report.h"
 #include "cli/seal.h"
 #include "cli/store_commands.h"
@@ -121,6 +123,9 @@ std::vector<std::unique_ptr<Command>> model_commands() {
   commands.push_back(std::make_unique<ImportCommand>());
   commands.push_back(std::make_unique<InitCommand>());
   commands.push_back(std::make_unique<PackCommand>());
+  commands.push_back(std::make_unique<PushCommand>());
+  commands.push_back(std::make_unique<LoginCommand>());
+  commands.push_back(std::make_unique<LogoutCommand>());
   commands.push_back(make_ls_command());
   commands.push_back(make_du_command());
   commands.push_back(make_rm_command());

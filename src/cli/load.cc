@@ -215,10 +215,12 @@ std::string meaning_of(const Loaded& loaded, Trust trust) {
     case Trust::kPinned:
       return "verified: every byte is what you pinned";
     case Trust::kOrigin:
-      return "verified: every byte is what the seal beside the files says" +
-             (loaded.seal_sha256 ? fmt::format("; to trust nobody but yourself, pin it: #sha256={}",
-                                               loaded.seal_sha256->hex())
-                                 : "");
+      return loaded.seal_sha256
+                 ? fmt::format(
+                       "verified: every byte is what the seal beside the files says; to trust "
+                       "nobody but yourself, pin it: #sha256={}",
+                       loaded.seal_sha256->hex())
+                 : "verified: every byte is what the digests say that its origin names";
     case Trust::kFirstSeen:
       return "not verified: nobody vouches for these bytes; they were hashed as they came "
              "(first-seen). `weighbridge seal DIR` where they are known to be right, or a pin "

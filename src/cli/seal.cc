@@ -47,7 +47,8 @@ Result<Sealed> seal(const Call& call,
   formats::Seal made;
   {
     const ProgressDisplay display(call.clock(), "sealing", progress, environment.err, style);
-    made = TRY(transfer::make_seal(call, *opened.source, listing, progress));
+    made =
+        TRY(transfer::make_seal(call, *opened.source, listing, progress, environment.local_proofs));
   }
   const std::vector<std::byte> bytes = TRY(formats::write_seal(made));
   Sealed sealed;

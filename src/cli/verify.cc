@@ -29,6 +29,7 @@ constexpr std::size_t kMaxNamed = 20;  // failed files named in the closing erro
 struct Verified {
   std::string ref;
   model::Trust trust = model::Trust::kNone;
+  bool sealed = false;
   std::optional<hash::Root> content_id;
   transfer::Verification verification;
   base::Duration took{};
@@ -52,6 +53,7 @@ Result<Verified> verify(const Call& call,
   }
   verified.ref = opened.ref.printable();
   verified.trust = snapshot.files.empty() ? model::Trust::kOrigin : snapshot.files.front().trust;
+  verified.sealed = snapshot.seal_sha256.has_value();
   verified.content_id = transfer::content_id_of(
       snapshot, *opened.source, environment.transfer.first_seen(), environment.transfer.trees());
   verified.took = call.clock().now() - began;
@@ -98,13 +100,19 @@ std::string as_json(const Verified& verified) {
   return text + "\n";
 }
 
+std::string_view vouched_by(const Verified& verified) {
+  if (verified.trust == model::Trust::kPinned) {
+    return "what you pinned";
+  }
+  return verified.sealed ? "the seal beside them" : "the digests that their origin names";
+}
+
 std::string for_people(const Verified& verified) {
   const transfer::Verification& verification = verified.verification;
-  std::string text = fmt::format(
-      "checked {}, read {}, against {}\n",
-      counted(verification.files, "file"),
-      bytes_in(verification.bytes, verified.took),
-      verified.trust == model::Trust::kPinned ? "what you pinned" : "the seal beside them");
+  std::string text = fmt::format("checked {}, read {}, against {}\n",
+                                 counted(verification.files, "file"),
+                                 bytes_in(verification.bytes, verified.took),
+                                 vouched_by(verified));
   for (const auto& failed : verification.failed) {
     text += fmt::format("  FAILED {}: {}\n",
                         base::printable(failed.path),

@@ -13,6 +13,7 @@
 #include "base/call.h"
 #include "base/range.h"
 #include "io/file_system.h"
+#include "model/proof.h"
 #include "model/ref.h"
 #include "model/snapshot.h"
 
@@ -20,7 +21,9 @@ namespace weighbridge::sources {
 
 // What a source lists: the files it would give, and what stands beside them that it would not.
 struct Listing {
-  std::vector<model::File> files;       // in byte order of paths; no digests
+  // In byte order of paths; with digests, and the trust they are held with, where the origin names
+  // them.
+  std::vector<model::File> files;
   std::vector<model::Refused> refused;  // links to directories, devices, what may not be read, ...
 };
 
@@ -52,6 +55,9 @@ class Source {
 
   // The bytes of `weighbridge.seal` beside the files, or nothing if there is none.
   virtual base::Result<std::optional<std::vector<std::byte>>> seal(const base::Call& call) = 0;
+
+  // With what trust that seal is held, once it was read, where the Ref does not pin it.
+  virtual model::Trust seal_trust() const { return model::Trust::kOrigin; }
 
   // All files below a directory, or nothing if this kind of source cannot list.
   virtual base::Result<std::optional<Listing>> list(const base::Call& call) = 0;

@@ -78,14 +78,16 @@ Result<void> check_version(std::string_view text, const std::string& path) {
   return {};
 }
 
-// What Proofs may have written here before anybody needed a store.
-constexpr std::array<std::string_view, 2> kOfProofs = {"proofs", "hashtrees"};
+// What may have been written here before anybody needed a store: by Proofs, for the registries that
+// were spoken to, and of uploads to them.
+constexpr std::array<std::string_view, 5> kOfOthers = {
+    "proofs", "hashtrees", "registries.json", "registries-learned.json", "uploads"};
 
 // A directory without a version may be made a store only if nothing else is in it.
 Result<void> begin_store(io::FileSystem& files, const std::string& path) {
   for (const io::DirectoryEntry& entry : TRY(files.list(path))) {
     if (!entry.name.starts_with(io::kTemporaryPrefix) &&
-        std::ranges::find(kOfProofs, entry.name) == kOfProofs.end()) {
+        std::ranges::find(kOfOthers, entry.name) == kOfOthers.end()) {
       return Error(Code::kInvalid,
                    fmt::format("{} is no store, and is not empty: it holds '{}'",
                                path,

@@ -128,6 +128,11 @@ void LocalProofs::hashed_whole(const Met& met,
   });
 }
 
+void LocalProofs::described(const Met& met, const formats::SealedFile& file) {
+  const std::vector<hash::ChainingValue> single{hash::ChainingValue{file.root.bytes}};
+  hashed_whole(met, file.pieces.empty() ? single : file.pieces, file.sha256);
+}
+
 void LocalProofs::remember() {
   const auto whole = state_.with([](State& state) { return std::exchange(state.whole, {}); });
   for (const Whole& one : whole) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/call.h"
+#include "formats/seal.h"
 #include "hash/digest.h"
 #include "model/snapshot.h"
 #include "sources/source.h"
@@ -57,6 +58,8 @@ class LocalProofs {
   void hashed_whole(const Met& met,
                     const std::vector<hash::ChainingValue>& pieces,
                     const hash::Sha256Digest& sha256);
+  // The same of what a seal says, made of this very file.
+  void described(const Met& met, const formats::SealedFile& file);
 
   // Writes down the files that have become whole. Blocks for the disk, so it is called once, at the
   // end of a run.

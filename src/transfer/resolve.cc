@@ -80,7 +80,7 @@ Result<model::Snapshot> resolve_file(const Call& call,
   const auto& root = ref.pinned_root();
   const bool seal_is_pinned = found && sha256 && found->sha256 == *sha256;
   if (found && (seal_is_pinned || (!sha256 && !root))) {
-    const Trust trust = seal_is_pinned ? Trust::kPinned : Trust::kOrigin;
+    const Trust trust = seal_is_pinned ? Trust::kPinned : source.seal_trust();
     model::Snapshot all =
         formats::snapshot_of(std::move(found->seal), ref.printable(), found->sha256, trust);
     return one_file_of(std::move(all), name, source.printable(formats::kSealName));
@@ -134,7 +134,7 @@ Result<model::Snapshot> resolve_directory(const Call& call,
     return formats::snapshot_of(std::move(found->seal),
                                 ref.printable(),
                                 found->sha256,
-                                pin ? Trust::kPinned : Trust::kOrigin);
+                                pin ? Trust::kPinned : source.seal_trust());
   }
   if (pin) {
     return Error(Code::kNotFound, "the reference pins a seal, and there is none")

@@ -1,0 +1,272 @@
+#include "pack/oci_source.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "base/text.h"
+#include "formats/seal.h"
+#include "pack/plan.h"
+#include "pack/remote_artifact.h"
+#include "registry/reference.h"
+#include "sync/guarded.h"
+
+namespace weighbridge::pack {
+namespace {
+
+using base::Call;
+using base::Code;
+using base::Error;
+using base::Result;
+using sources::Listing;
+
+// A manifest and what its layers give. Never changes once it is made.
+struct Opened {
+  RemoteArtifact artifact;
+  ArtifactPlan plan;
+
+  const PlannedFile* find(std::string_view path) const {
+    const auto found = std::ranges::lower_bound(plan.files, path, {}, &PlannedFile::path);
+    return found != plan.files.end() && found->path == path ? &*found : nullptr;
+  }
+
+  // The layer that is the file as a whole; null if there are several.
+  const registry::Descriptor* layer_of(const PlannedFile& file) const {
+    return file.layers.size() == 1 ? &artifact.manifest.layers[file.layers[0]] : nullptr;
+  }
+};
+
+Error only_archives() {
+  return Error(Code::kUnsupported, "files of this artifact stand in archives")
+      .with_hint("`weighbridge pull` unpacks them into a directory, which can then be loaded.");
+}
+
+// Whether a model's weights may stand in this archive, as far as its media type tells.
+bool may_hold_weights(const registry::Descriptor& layer) {
+  constexpr std::array<std::string_view, 5> kOthers = {
+      ".code.", ".doc.", ".docs.", ".dataset.", ".config."};
+  return std::ranges::none_of(kOthers, [&](std::string_view other) {
+    return layer.media_type.find(other) != std::string::npos;
+  });
+}
+
+Error contradicts(std::string_view path, std::string_view why) {
+  return {
+      Code::kCorrupt,
+      fmt::format(
+          "the seal contradicts the manifest that names it: '{}' {}", base::printable(path), why)};
+}
+
+// One file of the seal against the layers.
+Result<void> compare_file(const Opened& opened, const formats::SealedFile& sealed) {
+  const PlannedFile* const planned = opened.find(sealed.path);
+  if (planned == nullptr) {
+    return opened.plan.archives.empty() ? contradicts(sealed.path, "is in no layer")
+                                        : only_archives();
+  }
+  if (planned->size != sealed.size) {
+    return contradicts(
+        sealed.path,
+        fmt::format("has {} bytes in its layer, {} in the seal", planned->size, sealed.size));
+  }
+  const registry::Descriptor* const layer = opened.layer_of(*planned);
+  const auto sha256 = layer == nullptr ? std::nullopt : layer->digest.sha256();
+  const auto root = layer == nullptr ? std::nullopt : layer->digest.root();
+  if ((sha256 && *sha256 != sealed.sha256) || (root && *root != sealed.root)) {
+    return contradicts(sealed.path,
+                       fmt::format("is {} in the layers, SHA-256 {} in the seal",
+                                   layer->digest.text(),
+                                   sealed.sha256.hex()));
+  }
+  return {};
+}
+
+Result<void> compare(const Opened& opened, const formats::Seal& seal) {
+  for (const formats::SealedFile& sealed : seal.files) {
+    TRY(compare_file(opened, sealed));
+  }
+  for (const PlannedFile& planned : opened.plan.files) {
+    if (!std::ranges::binary_search(seal.files, planned.path, {}, &formats::SealedFile::path)) {
+      return contradicts(planned.path, "is a layer, and not in the seal");
+    }
+  }
+  return {};
+}
+
+// Thread-safe: the client is, and the manifest is set once.
+class OciSource final : public sources::Source {
+ public:
+  OciSource(registry::Client& client, registry::Reference reference)
+      : client_(client), reference_(std::move(reference)), name_("oci://" + reference_.text()) {}
+
+  // Always a directory. Asked first, so that a manifest that is not there is told as just that.
+  Result<std::string> single_file(const Call& call) override {
+    TRY(open(call));
+    return std::string();
+  }
+
+  Result<std::optional<std::vector<std::byte>>> seal(const Call& call) override {
+    const auto opened = TRY(open(call));
+    if (!opened->plan.seal) {
+      return std::optional<std::vector<std::byte>>();
+    }
+    const registry::Descriptor& layer = opened->artifact.manifest.layers[*opened->plan.seal];
+    const std::string text =
+        TRY(client_.get_blob(call, reference_.repository, layer, formats::kMaxSealBytes));
+    const auto bytes = std::as_bytes(std::span(text));
+    const auto seal = formats::parse_seal(bytes);
+    if (seal.ok()) {  // who asks parses it again, and says what is wrong with it
+      if (auto agrees = compare(*opened, seal.value()); !agrees.ok()) {
+        return std::move(agrees).error().in_file(printable(formats::kSealName));
+      }
+    }
+    return std::optional(std::vector<std::byte>(bytes.begin(), bytes.end()));
+  }
+
+  model::Trust seal_trust() const override { return trust_of_manifest(); }
+
+  Result<std::optional<Listing>> list(const Call& call) override {
+    const auto opened = TRY(open(call));
+    const auto& layers = opened->artifact.manifest.layers;
+    const bool hidden = std::ranges::any_of(opened->plan.archives, [&](const auto& archive) {
+      return may_hold_weights(layers[archive.layer]);
+    });
+    if (hidden || opened->plan.files.empty()) {
+      return only_archives().in_file(name_);
+    }
+    Listing listing;
+    listing.files =
+        snapshot_of(opened->plan, opened->artifact.manifest, name_, trust_of_manifest()).files;
+    for (const PlannedArchive& archive : opened->plan.archives) {
+      listing.refused.push_back({layers[archive.layer].digest.text(),
+                                 "it is an archive, which only `weighbridge pull` unpacks"});
+    }
+    std::ranges::sort(listing.refused, {}, &model::Refused::path);
+    return std::optional(std::move(listing));
+  }
+
+  Result<model::File> find(const Call& call, std::string_view path) override {
+    const auto opened = TRY(open(call));
+    model::Snapshot all =
+        snapshot_of(opened->plan, opened->artifact.manifest, name_, trust_of_manifest());
+    const model::File* const found = all.find(path);
+    if (found == nullptr) {
+      return Error(Code::kNotFound, "no layer of the artifact is this file")
+          .in_file(printable(path));
+    }
+    return model::File(*found);
+  }
+
+  Result<void> read(const Call& call,
+                    const model::File& file,
+                    base::Range range,
+                    base::BodySink& sink) override {
+    auto done = read_layers(call, file, range, sink);
+    if (!done.ok()) {
+      return std::move(done).error().in_file(printable(file.path));
+    }
+    return {};
+  }
+
+  std::string printable(std::string_view path) const override {
+    return fmt::format("{}/{}", name_, path);
+  }
+
+  // The manifest's digest tells two revisions of a tag apart.
+  std::string identity(std::string_view path) const override {
+    const auto opened = opened_.with([](const auto& held) { return held; });
+    return fmt::format(
+        "oci://{}/{}@{}/{}",
+        reference_.host,
+        reference_.repository,
+        opened == nullptr ? to_text(reference_.name()) : opened->artifact.fetched.digest.text(),
+        path);
+  }
+
+  // A registry hands blobs on from storage that bears more; its own processes should not have to.
+  std::size_t max_connections() const override { return 32; }
+
+  std::size_t first_connections() const override { return 4; }
+
+ private:
+  model::Trust trust_of_manifest() const {
+    return reference_.digest ? model::Trust::kPinned : model::Trust::kOrigin;
+  }
+
+  // Of several that ask at once, what came first holds for all.
+  Result<std::shared_ptr<const Opened>> open(const Call& call) {
+    if (auto opened = opened_.with([](const auto& held) { return held; })) {
+      return opened;
+    }
+    RemoteArtifact artifact = TRY(fetch_artifact(call, client_, reference_));
+    auto plan = plan_artifact(artifact.manifest);
+    if (!plan.ok()) {
+      return std::move(plan).error().in_file(name_);
+    }
+    auto opened =
+        std::make_shared<const Opened>(Opened{std::move(artifact), std::move(plan).value()});
+    return opened_.with([&](std::shared_ptr<const Opened>& held) {
+      if (held == nullptr) {
+        held = std::move(opened);
+      }
+      return held;
+    });
+  }
+
+  // The layers that the range touches, one after another.
+  Result<void> read_layers(const Call& call,
+                           const model::File& file,
+                           base::Range range,
+                           base::BodySink& sink) {
+    const auto opened = TRY(open(call));
+    const PlannedFile* const planned = opened->find(file.path);
+    if (planned == nullptr || planned->size != file.size) {
+      return Error(Code::kConflict, "the artifact holds no such file of that size");
+    }
+    std::uint64_t layer_begin = 0;
+    for (const std::size_t i : planned->layers) {
+      const registry::Descriptor& layer = opened->artifact.manifest.layers[i];
+      const std::uint64_t begin = std::max(range.begin, layer_begin);
+      const std::uint64_t end = std::min(range.end, layer_begin + layer.size);
+      if (begin < end) {
+        const base::Range part{begin - layer_begin, end - layer_begin};
+        TRY(client_.read_blob(call, reference_.repository, layer, part, sink));
+      }
+      layer_begin += layer.size;
+    }
+    return {};
+  }
+
+  registry::Client& client_;
+  const registry::Reference reference_;
+  const std::string name_;
+  sync::Guarded<std::shared_ptr<const Opened>> opened_;
+};
+
+}  // namespace
+
+Result<registry::Reference> oci_reference(const model::Ref& ref) {
+  if (ref.location().find('?') != std::string::npos) {
+    return Error(Code::kInvalid, "a reference to a registry has no query").in_file(ref.printable());
+  }
+  auto reference = registry::Reference::parse(ref.location());
+  if (!reference.ok()) {
+    return std::move(reference).error().in_file(ref.printable());
+  }
+  return reference;
+}
+
+Result<std::unique_ptr<sources::Source>> open_oci_source(registry::Client& client,
+                                                         const model::Ref& ref) {
+  return std::unique_ptr<sources::Source>(
+      std::make_unique<OciSource>(client, TRY(oci_reference(ref))));
+}
+
+}  // namespace weighbridge::pack

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <memory>
+
+#include "base/result.h"
+#include "model/ref.h"
+#include "registry/client.h"
+#include "registry/reference.h"
+#include "sources/source.h"
+
+namespace weighbridge::pack {
+
+// The files of an artifact in a registry, `oci://host/repository[:tag][@digest]`, straight from its
+// layers. The manifest is fetched once: what a tag names may move, what is read does not. Its files
+// are listed with the digests of their layers, held as the manifest is: kPinned by digest, kOrigin
+// by tag; and so is the seal among the layers. A file in several layers has no digest of its own.
+//
+// kCorrupt: a seal that contradicts the manifest that names it, in its list of files, their sizes
+// or their SHA-256. Files inside archives cannot be read by ranges and are not listed; kUnsupported
+// where weights may stand in one, or the seal lists what stands there: `pull` unpacks them.
+// kInvalid: the reference is none of a registry, or names a user. `client` is of the reference's
+// host and outlives the source.
+base::Result<std::unique_ptr<sources::Source>> open_oci_source(registry::Client& client,
+                                                               const model::Ref& ref);
+
+// The reference that stands in a Ref of this kind. kInvalid as registry::Reference::parse; the text
+// of the Ref is not repeated, since it may hold a credential.
+base::Result<registry::Reference> oci_reference(const model::Ref& ref);
+
+}  // namespace weighbridge::pack
