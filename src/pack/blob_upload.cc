@@ -143,6 +143,10 @@ class Uploader {
     if (client_.capabilities() != before && ++lessons_ < kMostLessons && is_lesson(error)) {
       return Step();
     }
+    if (error.code() == Code::kNotFound && upload_) {  // it was lost: there will be another
+      forget_upload();
+      return std::move(error).with_code(Code::kUnavailable);
+    }
     if (!base::facts(error.code()).retry && error.code() != Code::kConflict) {
       return error;
     }
