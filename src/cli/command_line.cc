@@ -8,11 +8,14 @@
 #include <fmt/format.h>
 
 #include "base/version.h"
+#include "cli/diff.h"
+#include "cli/discover.h"
 #include "cli/inspect.h"
 #include "cli/load.h"
 #include "cli/pack.h"
 #include "cli/report.h"
 #include "cli/seal.h"
+#include "cli/tag.h"
 #include "cli/verify.h"
 
 namespace weighbridge::cli {
@@ -127,6 +130,9 @@ std::vector<std::unique_ptr<Command>> model_commands() {
   commands.push_back(std::make_unique<VerifyCommand>());
   commands.push_back(std::make_unique<InitCommand>());
   commands.push_back(std::make_unique<PackCommand>());
+  commands.push_back(std::make_unique<TagCommand>());
+  commands.push_back(std::make_unique<DiffCommand>());
+  commands.push_back(std::make_unique<DiscoverCommand>());
   return commands;
 }
 

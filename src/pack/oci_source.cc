@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -14,7 +15,6 @@
 #include "base/text.h"
 #include "formats/seal.h"
 #include "pack/plan.h"
-#include "pack/remote_artifact.h"
 #include "registry/reference.h"
 #include "sync/guarded.h"
 
@@ -27,21 +27,15 @@ using base::Error;
 using base::Result;
 using sources::Listing;
 
-// A manifest and what its layers give. Never changes once it is made.
-struct Opened {
-  RemoteArtifact artifact;
-  ArtifactPlan plan;
+const PlannedFile* find_file(const ArtifactPlan& plan, std::string_view path) {
+  const auto found = std::ranges::lower_bound(plan.files, path, {}, &PlannedFile::path);
+  return found != plan.files.end() && found->path == path ? &*found : nullptr;
+}
 
-  const PlannedFile* find(std::string_view path) const {
-    const auto found = std::ranges::lower_bound(plan.files, path, {}, &PlannedFile::path);
-    return found != plan.files.end() && found->path == path ? &*found : nullptr;
-  }
-
-  // The layer that is the file as a whole; null if there are several.
-  const registry::Descriptor* layer_of(const PlannedFile& file) const {
-    return file.layers.size() == 1 ? &artifact.manifest.layers[file.layers[0]] : nullptr;
-  }
-};
+// The layer that is the file as a whole; null if there are several.
+const registry::Descriptor* layer_of(const RemoteArtifact& artifact, const PlannedFile& file) {
+  return file.layers.size() == 1 ? &artifact.manifest.layers[file.layers[0]] : nullptr;
+}
 
 Error only_archives() {
   return Error(Code::kUnsupported, "files of this artifact stand in archives")
@@ -65,18 +59,18 @@ Error contradicts(std::string_view path, std::string_view why) {
 }
 
 // One file of the seal against the layers.
-Result<void> compare_file(const Opened& opened, const formats::SealedFile& sealed) {
-  const PlannedFile* const planned = opened.find(sealed.path);
+Result<void> compare_file(const RemoteArtifact& artifact, const formats::SealedFile& sealed) {
+  const PlannedFile* const planned = find_file(artifact.plan, sealed.path);
   if (planned == nullptr) {
-    return opened.plan.archives.empty() ? contradicts(sealed.path, "is in no layer")
-                                        : only_archives();
+    return artifact.plan.archives.empty() ? contradicts(sealed.path, "is in no layer")
+                                          : only_archives();
   }
   if (planned->size != sealed.size) {
     return contradicts(
         sealed.path,
         fmt::format("has {} bytes in its layer, {} in the seal", planned->size, sealed.size));
   }
-  const registry::Descriptor* const layer = opened.layer_of(*planned);
+  const registry::Descriptor* const layer = layer_of(artifact, *planned);
   const auto sha256 = layer == nullptr ? std::nullopt : layer->digest.sha256();
   const auto root = layer == nullptr ? std::nullopt : layer->digest.root();
   if ((sha256 && *sha256 != sealed.sha256) || (root && *root != sealed.root)) {
@@ -88,11 +82,11 @@ Result<void> compare_file(const Opened& opened, const formats::SealedFile& seale
   return {};
 }
 
-Result<void> compare(const Opened& opened, const formats::Seal& seal) {
+Result<void> compare(const RemoteArtifact& artifact, const formats::Seal& seal) {
   for (const formats::SealedFile& sealed : seal.files) {
-    TRY(compare_file(opened, sealed));
+    TRY(compare_file(artifact, sealed));
   }
-  for (const PlannedFile& planned : opened.plan.files) {
+  for (const PlannedFile& planned : artifact.plan.files) {
     if (!std::ranges::binary_search(seal.files, planned.path, {}, &formats::SealedFile::path)) {
       return contradicts(planned.path, "is a layer, and not in the seal");
     }
@@ -101,7 +95,7 @@ Result<void> compare(const Opened& opened, const formats::Seal& seal) {
 }
 
 // Thread-safe: the client is, and the manifest is set once.
-class OciSource final : public sources::Source {
+class OciSource final : public ArtifactSource {
  public:
   OciSource(registry::Client& client, registry::Reference reference)
       : client_(client), reference_(std::move(reference)), name_("oci://" + reference_.text()) {}
@@ -113,38 +107,48 @@ class OciSource final : public sources::Source {
   }
 
   Result<std::optional<std::vector<std::byte>>> seal(const Call& call) override {
-    const auto opened = TRY(open(call));
-    if (!opened->plan.seal) {
+    const auto artifact = TRY(open(call));
+    if (!artifact->plan.seal) {
       return std::optional<std::vector<std::byte>>();
     }
-    const registry::Descriptor& layer = opened->artifact.manifest.layers[*opened->plan.seal];
+    const registry::Descriptor& layer = artifact->manifest.layers[*artifact->plan.seal];
     const std::string text =
         TRY(client_.get_blob(call, reference_.repository, layer, formats::kMaxSealBytes));
     const auto bytes = std::as_bytes(std::span(text));
     const auto seal = formats::parse_seal(bytes);
     if (seal.ok()) {  // who asks parses it again, and says what is wrong with it
-      if (auto agrees = compare(*opened, seal.value()); !agrees.ok()) {
+      if (auto agrees = compare(*artifact, seal.value()); !agrees.ok()) {
         return std::move(agrees).error().in_file(printable(formats::kSealName));
       }
     }
     return std::optional(std::vector<std::byte>(bytes.begin(), bytes.end()));
   }
 
+  Result<std::shared_ptr<const RemoteArtifact>> artifact(const Call& call) override {
+    return open(call);
+  }
+
+  Result<std::string> config(const Call& call) override {
+    const auto artifact = TRY(open(call));
+    return client_.get_blob(
+        call, reference_.repository, artifact->manifest.config, registry::kMaxManifestBytes);
+  }
+
   model::Trust seal_trust() const override { return trust_of_manifest(); }
 
   Result<std::optional<Listing>> list(const Call& call) override {
-    const auto opened = TRY(open(call));
-    const auto& layers = opened->artifact.manifest.layers;
-    const bool hidden = std::ranges::any_of(opened->plan.archives, [&](const auto& archive) {
+    const auto artifact = TRY(open(call));
+    const auto& layers = artifact->manifest.layers;
+    const bool hidden = std::ranges::any_of(artifact->plan.archives, [&](const auto& archive) {
       return may_hold_weights(layers[archive.layer]);
     });
-    if (hidden || opened->plan.files.empty()) {
+    if (hidden || artifact->plan.files.empty()) {
       return only_archives().in_file(name_);
     }
     Listing listing;
     listing.files =
-        snapshot_of(opened->plan, opened->artifact.manifest, name_, trust_of_manifest()).files;
-    for (const PlannedArchive& archive : opened->plan.archives) {
+        snapshot_of(artifact->plan, artifact->manifest, name_, trust_of_manifest()).files;
+    for (const PlannedArchive& archive : artifact->plan.archives) {
       listing.refused.push_back({layers[archive.layer].digest.text(),
                                  "it is an archive, which only `weighbridge pull` unpacks"});
     }
@@ -153,9 +157,9 @@ class OciSource final : public sources::Source {
   }
 
   Result<model::File> find(const Call& call, std::string_view path) override {
-    const auto opened = TRY(open(call));
+    const auto artifact = TRY(open(call));
     model::Snapshot all =
-        snapshot_of(opened->plan, opened->artifact.manifest, name_, trust_of_manifest());
+        snapshot_of(artifact->plan, artifact->manifest, name_, trust_of_manifest());
     const model::File* const found = all.find(path);
     if (found == nullptr) {
       return Error(Code::kNotFound, "no layer of the artifact is this file")
@@ -181,13 +185,10 @@ class OciSource final : public sources::Source {
 
   // The manifest's digest tells two revisions of a tag apart.
   std::string identity(std::string_view path) const override {
-    const auto opened = opened_.with([](const auto& held) { return held; });
-    return fmt::format(
-        "oci://{}/{}@{}/{}",
-        reference_.host,
-        reference_.repository,
-        opened == nullptr ? to_text(reference_.name()) : opened->artifact.fetched.digest.text(),
-        path);
+    const auto artifact = artifact_.with([](const auto& held) { return held; });
+    const std::string revision = artifact == nullptr ? registry::to_text(reference_.name())
+                                                     : artifact->fetched.digest.text();
+    return fmt::format("oci://{}/{}@{}/{}", reference_.host, reference_.repository, revision, path);
   }
 
   // A registry hands blobs on from storage that bears more; its own processes should not have to.
@@ -201,20 +202,15 @@ class OciSource final : public sources::Source {
   }
 
   // Of several that ask at once, what came first holds for all.
-  Result<std::shared_ptr<const Opened>> open(const Call& call) {
-    if (auto opened = opened_.with([](const auto& held) { return held; })) {
-      return opened;
+  Result<std::shared_ptr<const RemoteArtifact>> open(const Call& call) {
+    if (auto artifact = artifact_.with([](const auto& held) { return held; })) {
+      return artifact;
     }
-    RemoteArtifact artifact = TRY(fetch_artifact(call, client_, reference_));
-    auto plan = plan_artifact(artifact.manifest);
-    if (!plan.ok()) {
-      return std::move(plan).error().in_file(name_);
-    }
-    auto opened =
-        std::make_shared<const Opened>(Opened{std::move(artifact), std::move(plan).value()});
-    return opened_.with([&](std::shared_ptr<const Opened>& held) {
+    auto fetched =
+        std::make_shared<const RemoteArtifact>(TRY(fetch_artifact(call, client_, reference_)));
+    return artifact_.with([&](std::shared_ptr<const RemoteArtifact>& held) {
       if (held == nullptr) {
-        held = std::move(opened);
+        held = std::move(fetched);
       }
       return held;
     });
@@ -225,14 +221,14 @@ class OciSource final : public sources::Source {
                            const model::File& file,
                            base::Range range,
                            base::BodySink& sink) {
-    const auto opened = TRY(open(call));
-    const PlannedFile* const planned = opened->find(file.path);
+    const auto artifact = TRY(open(call));
+    const PlannedFile* const planned = find_file(artifact->plan, file.path);
     if (planned == nullptr || planned->size != file.size) {
       return Error(Code::kConflict, "the artifact holds no such file of that size");
     }
     std::uint64_t layer_begin = 0;
     for (const std::size_t i : planned->layers) {
-      const registry::Descriptor& layer = opened->artifact.manifest.layers[i];
+      const registry::Descriptor& layer = artifact->manifest.layers[i];
       const std::uint64_t begin = std::max(range.begin, layer_begin);
       const std::uint64_t end = std::min(range.end, layer_begin + layer.size);
       if (begin < end) {
@@ -247,7 +243,7 @@ class OciSource final : public sources::Source {
   registry::Client& client_;
   const registry::Reference reference_;
   const std::string name_;
-  sync::Guarded<std::shared_ptr<const Opened>> opened_;
+  sync::Guarded<std::shared_ptr<const RemoteArtifact>> artifact_;
 };
 
 }  // namespace
@@ -263,9 +259,9 @@ Result<registry::Reference> oci_reference(const model::Ref& ref) {
   return reference;
 }
 
-Result<std::unique_ptr<sources::Source>> open_oci_source(registry::Client& client,
-                                                         const model::Ref& ref) {
-  return std::unique_ptr<sources::Source>(
+Result<std::unique_ptr<ArtifactSource>> open_oci_source(registry::Client& client,
+                                                        const model::Ref& ref) {
+  return std::unique_ptr<ArtifactSource>(
       std::make_unique<OciSource>(client, TRY(oci_reference(ref))));
 }
 

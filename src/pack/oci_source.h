@@ -1,14 +1,26 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
+#include "base/call.h"
 #include "base/result.h"
 #include "model/ref.h"
+#include "pack/remote_artifact.h"
 #include "registry/client.h"
 #include "registry/reference.h"
 #include "sources/source.h"
 
 namespace weighbridge::pack {
+
+// A Source that stands on an artifact. Thread-safe.
+class ArtifactSource : public sources::Source {
+ public:
+  // The manifest it reads, the same for all calls.
+  virtual base::Result<std::shared_ptr<const RemoteArtifact>> artifact(const base::Call& call) = 0;
+  // The bytes of its config, checked. kExhausted above registry::kMaxManifestBytes.
+  virtual base::Result<std::string> config(const base::Call& call) = 0;
+};
 
 // The files of an artifact in a registry, `oci://host/repository[:tag][@digest]`, straight from its
 // layers. The manifest is fetched once: what a tag names may move, what is read does not. Its files
@@ -20,8 +32,8 @@ namespace weighbridge::pack {
 // where weights may stand in one, or the seal lists what stands there: `pull` unpacks them.
 // kInvalid: the reference is none of a registry, or names a user. `client` is of the reference's
 // host and outlives the source.
-base::Result<std::unique_ptr<sources::Source>> open_oci_source(registry::Client& client,
-                                                               const model::Ref& ref);
+base::Result<std::unique_ptr<ArtifactSource>> open_oci_source(registry::Client& client,
+                                                              const model::Ref& ref);
 
 // The reference that stands in a Ref of this kind. kInvalid as registry::Reference::parse; the text
 // of the Ref is not repeated, since it may hold a credential.
