@@ -94,7 +94,7 @@ class Bench {
       fail("there is no such REF");
     }
     const base::Call call(base::system_clock());
-    began_ = now().wall_seconds;
+    began_ = wall_seconds();
     loader::LoadOptions options;
     options.memory_bytes = memory_bytes_;
     loader_ = must(
@@ -141,7 +141,7 @@ class Bench {
     constexpr double kStep = 0.05;
     so_far_ = arrivals_.empty() ? 0 : so_far_;
     so_far_ += bytes;
-    const double seconds = now().wall_seconds - began_;
+    const double seconds = wall_seconds() - began_;
     if (arrivals_.empty() || seconds > arrivals_.back().seconds + kStep) {
       arrivals_.push_back({seconds, so_far_});
     }

@@ -35,11 +35,14 @@ void say(const std::string& line) {
 
 }  // namespace
 
+double wall_seconds() {
+  const auto wall = std::chrono::steady_clock::now().time_since_epoch();
+  return std::chrono::duration<double>(wall).count();
+}
+
 Cost now() {
   const rusage used = usage();
-  const auto wall = std::chrono::steady_clock::now().time_since_epoch();
-  return {std::chrono::duration<double>(wall).count(),
-          seconds(used.ru_utime) + seconds(used.ru_stime)};
+  return {wall_seconds(), seconds(used.ru_utime) + seconds(used.ru_stime)};
 }
 
 double median(std::vector<double> values) {

@@ -19,7 +19,10 @@ struct Cost {
   double cpu_seconds = 0;  // of this process, user and system
 };
 
-// What a clock and the kernel say at this moment; the difference of two is a cost.
+// What a clock says at this moment; cheap enough to be asked for each of many tensors.
+double wall_seconds();
+
+// The same, and what the kernel says of this process; the difference of two is a cost.
 Cost now();
 
 template <typename Work>

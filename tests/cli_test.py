@@ -345,7 +345,7 @@ class Behaving(Cli):
         self.error(2, "invalid", "frobnicate")
         self.error(2, "invalid", "load", self.plain, "--bogus")
         self.assertIn("s3://", self.error(7, "unsupported", "load", "s3://bucket/m")["message"])
-        self.error(7, "unsupported", "load", "qwen:latest")
+        self.error(4, "not_found", "load", "qwen:latest")
 
     def test_credentials_are_never_printed(self):
         host = self.url.removeprefix("http://")

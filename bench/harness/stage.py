@@ -78,9 +78,12 @@ def write_safetensors(path, sizes, sparse):
         out.write(struct.pack("<Q", len(text)) + text)
         if sparse:
             out.truncate(8 + len(text) + at)
-            return
-        while at > 0:
-            at -= out.write(os.urandom(min(at, 8 * MIB)))
+        else:
+            while at > 0:
+                at -= out.write(os.urandom(min(at, 8 * MIB)))
+        # A file of which pages wait to be written is not remembered by its proof.
+        out.flush()
+        os.fsync(out.fileno())
 
 
 def even(total, each=16 * MIB):

@@ -63,6 +63,17 @@ base::Result<std::string> home_path() {
   return store::home_path(std::getenv("WEIGHBRIDGE_HOME"), std::getenv("HOME"));
 }
 
+// Null if there is none.
+base::Result<std::unique_ptr<store::Store>> find_store(io::FileSystem& files,
+                                                       const store::SpaceLimits& limits) {
+  const std::string path = TRY(home_path());
+  const auto format = files.info(path + "/format");
+  if (!format.ok() && format.error().code() == base::Code::kNotFound) {
+    return std::unique_ptr<store::Store>();
+  }
+  return store::Store::open(files, path, limits);
+}
+
 base::Error no_source_for(const model::Ref& ref) {
   const std::string_view text = ref.text();
   const std::size_t colon = text.find("://");
@@ -185,6 +196,7 @@ int run(std::vector<std::string> arguments) {
       [&](const store::SpaceLimits& limits) -> base::Result<std::unique_ptr<store::Store>> {
         return store::Store::open(*files, TRY(home_path()), limits);
       },
+      [&](const store::SpaceLimits& limits) { return find_store(*files, limits); },
       [&] { return registries.get(); }};
   return cli::run_command_line(base::Call(base::system_clock()).stopped_by(stop.token()),
                                environment,

@@ -37,6 +37,8 @@ struct Environment {
   transfer::LocalProofs* local_proofs = nullptr;
   // The store of this user, made if need be.
   OpenStore open_store = {};
+  // The same, but null where there is none: who only reads makes no store.
+  OpenStore find_store = {};
   // Every registry there is, opened when it is asked for first; empty where a program has none.
   std::function<base::Result<registry::Registries*>()> registries = {};
 };

@@ -13,6 +13,7 @@
 #include "cli/inspect.h"
 #include "cli/load.h"
 #include "cli/pack.h"
+#include "cli/pull.h"
 #include "cli/report.h"
 #include "cli/seal.h"
 #include "cli/tag.h"
@@ -128,6 +129,7 @@ std::vector<std::unique_ptr<Command>> model_commands() {
   commands.push_back(std::make_unique<InspectCommand>());
   commands.push_back(std::make_unique<SealCommand>());
   commands.push_back(std::make_unique<VerifyCommand>());
+  commands.push_back(std::make_unique<PullCommand>());
   commands.push_back(std::make_unique<InitCommand>());
   commands.push_back(std::make_unique<PackCommand>());
   commands.push_back(std::make_unique<TagCommand>());

@@ -78,12 +78,15 @@ Result<Inspected> inspect(const Call& call,
                           const Environment& environment,
                           Style style,
                           const std::string& text,
+                          bool offline,
                           Trust least_trust) {
-  OpenedRef opened = TRY(open_ref(environment, text));
+  OpenedRef opened = TRY(open_ref_through_store(environment, text, offline));
   sources::Source& source = *opened.source;
   std::optional<ArtifactReport> artifact;
   TRY(persistently(call, environment, style, [&]() -> Result<void> {
-    artifact = TRY(report_artifact(call, source));
+    if (!offline) {
+      artifact = TRY(report_artifact(call, opened.origin ? *opened.origin : source));
+    }
     return {};
   }));
   if (artifact && !is_streamable(*artifact)) {
@@ -256,12 +259,14 @@ std::string_view InspectCommand::example() const {
 
 void InspectCommand::declare(CLI::App& app) {
   app.add_option("REF", ref_, "Directory, file or URL; a pin may follow after '#'")->required();
+  declare_offline(app, offline_);
   policy_.declare(app);
 }
 
 Result<void> InspectCommand::run(const Call& call, const Environment& environment, Style style) {
   policy_.apply(environment);
-  const Inspected inspected = TRY(inspect(call, environment, style, ref_, policy_.required()));
+  const Inspected inspected =
+      TRY(inspect(call, environment, style, ref_, offline_, policy_.required()));
   return style.json ? print_json(inspected, environment.out)
                     : print_for_people(inspected, environment.out);
 }

@@ -24,6 +24,7 @@ class InspectCommand final : public Command {
 
  private:
   std::string ref_;
+  bool offline_ = false;
   ProofPolicy policy_;
 };
 

@@ -36,6 +36,7 @@ struct Wish {
   std::string ref;
   loader::LoadOptions options;
   bool digests = false;
+  bool offline = false;
 };
 
 // A finished load, as it is reported.
@@ -94,7 +95,7 @@ Result<Loaded> load(const Call& call,
                     Style style,
                     const Wish& wish) {
   const base::TimePoint began = call.clock().now();
-  const OpenedRef opened = TRY(open_ref(environment, wish.ref));
+  const OpenedRef opened = TRY(open_ref_through_store(environment, wish.ref, wish.offline));
   const auto loader = TRY(loader::Loader::open(
       call, {*opened.source, environment.transfer, environment.pool}, opened.ref, wish.options));
   Loaded loaded;
@@ -248,6 +249,7 @@ std::string_view LoadCommand::example() const {
 
 void LoadCommand::declare(CLI::App& app) {
   app.add_option("REF", ref_, "Directory, file or URL; a pin may follow after '#'")->required();
+  declare_offline(app, offline_);
   // Without extra arguments: else a filter would swallow REF, and take [ab] for a list.
   app.add_option("--filter", filters_, "Only tensors whose name matches; may be repeated")
       ->type_name("GLOB")
@@ -261,7 +263,7 @@ void LoadCommand::declare(CLI::App& app) {
 
 Result<void> LoadCommand::run(const Call& call, const Environment& environment, Style style) {
   policy_.apply(environment);
-  Wish wish{ref_, {.filters = filters_, .least_trust = policy_.required()}, digests_};
+  Wish wish{ref_, {.filters = filters_, .least_trust = policy_.required()}, digests_, offline_};
   if (!memory_.empty()) {
     wish.options.memory_bytes = TRY(memory_bytes(memory_));
   }

@@ -24,6 +24,7 @@ class LoadCommand final : public Command {
 
  private:
   std::string ref_;
+  bool offline_ = false;
   bool explain_ = false;
   std::vector<std::string> filters_;
   std::string memory_;

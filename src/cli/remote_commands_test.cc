@@ -67,18 +67,20 @@ class RemoteCommandsTest : public ::testing::Test {
     err_.text.clear();
     transfer::FirstSeen first_seen;
     transfer::Transfer transfer(first_seen, 7);
-    const Environment environment{
-        *files_,
-        [this](const model::Ref& ref) { return open(ref); },
-        transfer,
-        pool_,
-        out_,
-        err_,
-        nullptr,
-        [this](const store::SpaceLimits& limits) {
-          return store::Store::open(*files_, home_.path(), limits);
-        },
-        [this]() -> Result<registry::Registries*> { return registries_.get(); }};
+    Environment environment{*files_,
+                            [this](const model::Ref& ref) { return open(ref); },
+                            transfer,
+                            pool_,
+                            out_,
+                            err_,
+                            nullptr,
+                            [this](const store::SpaceLimits& limits) {
+                              return store::Store::open(*files_, home_.path(), limits);
+                            }};
+    environment.find_store = environment.open_store;
+    environment.registries = [this]() -> Result<registry::Registries*> {
+      return registries_.get();
+    };
     return use(environment);
   }
 

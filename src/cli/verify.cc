@@ -39,9 +39,10 @@ struct Verified {
 Result<Verified> verify(const Call& call,
                         const Environment& environment,
                         Style style,
-                        const std::string& text) {
+                        const std::string& text,
+                        bool offline) {
   const base::TimePoint began = call.clock().now();
-  const OpenedRef opened = TRY(open_ref(environment, text));
+  const OpenedRef opened = TRY(open_ref_through_store(environment, text, offline));
   const model::Snapshot snapshot = TRY(transfer::resolve(call, *opened.source, opened.ref));
   transfer::Progress progress;
   Verified verified;
@@ -167,11 +168,12 @@ std::string_view VerifyCommand::example() const {
 
 void VerifyCommand::declare(CLI::App& app) {
   app.add_option("REF", ref_, "Directory, file or URL; a pin may follow after '#'")->required();
+  declare_offline(app, offline_);
   app.add_flag("--explain", explain_, "What was chosen, why, and where the time went");
 }
 
 Result<void> VerifyCommand::run(const Call& call, const Environment& environment, Style style) {
-  Verified verified = TRY(verify(call, environment, style, ref_));
+  Verified verified = TRY(verify(call, environment, style, ref_, offline_));
   verified.explained = explain_;
   TRY(environment.out.write(style.json ? as_json(verified) : for_people(verified)));
   return verdict(verified.verification);

@@ -24,6 +24,7 @@ class VerifyCommand final : public Command {
 
  private:
   std::string ref_;
+  bool offline_ = false;
   bool explain_ = false;
 };
 

@@ -1,6 +1,7 @@
 #include "formats/json_cursor.h"
 
 #include <charconv>
+#include <cstring>
 #include <system_error>
 
 #include <fmt/format.h>
@@ -15,6 +16,7 @@ using base::Error;
 using base::Result;
 
 constexpr std::string_view kDigits = "0123456789";
+constexpr std::size_t kMostSafeDigits = 19;  // of a number below 2^64
 constexpr std::string_view kNumberCharacters = "+-.0123456789Ee";
 constexpr std::size_t kShownBytes = 32;
 
@@ -24,6 +26,34 @@ bool is_digit(char c) {
 
 bool is_between(std::uint32_t value, std::uint32_t low, std::uint32_t high) {
   return value >= low && value <= high;
+}
+
+bool is_number_character(char c) {
+  return is_digit(c) || c == '+' || c == '-' || c == '.' || c == 'E' || c == 'e';
+}
+
+// How many characters of a string, from its front, stand for themselves and are ASCII. Eight at a
+// time: a header is mostly this.
+std::size_t count_plain(std::string_view text) {
+  constexpr std::uint64_t kOnes = 0x0101010101010101U;
+  constexpr std::uint64_t kHighBits = kOnes * 0x80U;
+  const auto holds_zero = [](std::uint64_t word) { return (word - kOnes) & ~word & kHighBits; };
+  const auto is_plain = [](char c) {
+    return c != '"' && c != '\\' && is_between(static_cast<unsigned char>(c), 0x20, 0x7F);
+  };
+  std::size_t at = 0;
+  for (std::uint64_t word = 0; at + sizeof(word) <= text.size(); at += sizeof(word)) {
+    std::memcpy(&word, text.data() + at, sizeof(word));
+    const std::uint64_t controls = (word - kOnes * 0x20U) & ~word & kHighBits;
+    if ((holds_zero(word ^ (kOnes * '"')) | holds_zero(word ^ (kOnes * '\\')) | controls |
+         (word & kHighBits)) != 0) {
+      break;
+    }
+  }
+  while (at < text.size() && is_plain(text[at])) {
+    ++at;
+  }
+  return at;
 }
 
 void append_utf8(std::string& out, std::uint32_t point) {
@@ -92,11 +122,6 @@ bool is_number(std::string_view token) {
 
 }  // namespace
 
-std::uint64_t JsonCursor::offset() {
-  skip_space();
-  return origin_ + at_;
-}
-
 std::string_view JsonCursor::found() {
   skip_space();
   if (at_ == text_.size()) {
@@ -128,20 +153,6 @@ Error JsonCursor::expected(std::string_view what) {
   return fault(at_, fmt::format("expected {}, found {}", what, kind));
 }
 
-void JsonCursor::skip_space() {
-  const std::size_t next = text_.find_first_not_of(" \t\r\n", at_);
-  at_ = next == std::string_view::npos ? text_.size() : next;
-}
-
-bool JsonCursor::take(char token) {
-  skip_space();
-  if (at_ == text_.size() || text_[at_] != token) {
-    return false;
-  }
-  ++at_;
-  return true;
-}
-
 Result<void> JsonCursor::open(char token, std::string_view what) {
   if (!take(token)) {
     return expected(what);
@@ -163,31 +174,39 @@ Result<bool> JsonCursor::more(char close) {
   return expected(close == '}' ? "',' or '}'" : "',' or ']'");
 }
 
-Result<std::string> JsonCursor::member_key() {
+Result<std::string_view> JsonCursor::member_key(std::string& unescaped) {
   skip_space();
   if (at_ == text_.size() || text_[at_] != '"') {
     return expected("a member's name");
   }
-  std::string key = TRY(string());
+  const std::string_view key = TRY(string(unescaped));
   if (!take(':')) {
     return expected("':'");
   }
   return key;
 }
 
-Result<std::string> JsonCursor::string() {
+Result<std::string_view> JsonCursor::string(std::string& unescaped) {
   if (!take('"')) {
     return expected("a string");
   }
   const std::size_t begin = at_;
-  std::string out;
+  at_ += count_plain(text_.substr(at_));
+  if (at_ < text_.size() && text_[at_] == '"') {
+    return text_.substr(begin, at_++ - begin);
+  }
+  return rest_of_string(begin, unescaped);
+}
+
+Result<std::string_view> JsonCursor::rest_of_string(std::size_t begin, std::string& unescaped) {
+  unescaped = text_.substr(begin, at_ - begin);
   for (;;) {
     std::size_t plain = at_;
     while (plain < text_.size() && text_[plain] != '"' && text_[plain] != '\\' &&
            static_cast<unsigned char>(text_[plain]) >= 0x20) {
       ++plain;
     }
-    out += text_.substr(at_, plain - at_);
+    unescaped += text_.substr(at_, plain - at_);
     at_ = plain;
     if (at_ == text_.size()) {
       return fault(begin - 1, "a string that is not closed");
@@ -199,12 +218,12 @@ Result<std::string> JsonCursor::string() {
     if (text_[at_] != '\\') {
       return fault(at_, "a control character in a string");
     }
-    TRY(escape(out));
+    TRY(escape(unescaped));
   }
-  if (!base::is_utf8(out)) {
+  if (!base::is_utf8(unescaped)) {
     return fault(begin - 1, "a string that is not UTF-8");
   }
-  return out;
+  return std::string_view(unescaped);
 }
 
 Result<void> JsonCursor::escape(std::string& out) {
@@ -247,6 +266,19 @@ Result<std::uint32_t> JsonCursor::hex4() {
 
 Result<std::uint64_t> JsonCursor::unsigned_integer() {
   skip_space();
+  std::uint64_t plain = 0;
+  std::size_t digits_end = at_;
+  for (; digits_end < text_.size() && is_digit(text_[digits_end]); ++digits_end) {
+    plain = plain * 10 + static_cast<std::uint64_t>(text_[digits_end] - '0');
+  }
+  const std::size_t digits = digits_end - at_;
+  const bool is_plain = digits > 0 && digits <= kMostSafeDigits &&
+                        (text_[at_] != '0' || digits == 1) && digits_end < text_.size() &&
+                        !is_number_character(text_[digits_end]);
+  if (is_plain) {
+    at_ = digits_end;
+    return plain;
+  }
   const std::size_t end = text_.find_first_not_of(kNumberCharacters, at_);
   const std::string_view token = text_.substr(at_, end == std::string_view::npos ? end : end - at_);
   if (token.empty()) {
@@ -266,12 +298,14 @@ Result<void> JsonCursor::skip() {
   skip_space();
   switch (at_ < text_.size() ? text_[at_] : '\0') {
     case '{':
-      return each_member([&](const std::string&, std::uint64_t) { return skip(); });
+      return each_member([&](std::string_view, std::uint64_t) { return skip(); });
     case '[':
       return each_element([&] { return skip(); });
-    case '"':
-      TRY(string());
+    case '"': {
+      std::string unescaped;
+      TRY(string(unescaped));
       return {};
+    }
     case 't':
     case 'f':
     case 'n':

@@ -1,10 +1,11 @@
 #include "formats/safetensors.h"
 
 #include <algorithm>
+#include <bit>
+#include <functional>
 #include <limits>
 #include <numeric>
 #include <optional>
-#include <tuple>
 #include <utility>
 
 #include <fmt/format.h>
@@ -66,7 +67,7 @@ struct Statements {
 // What the members of one tensor say.
 struct Members {
   std::optional<Dtype> dtype;
-  std::optional<std::vector<std::uint64_t>> shape;
+  std::optional<std::size_t> shape_size;
   std::optional<Range> offsets;
   std::uint64_t offsets_offset = 0;
 };
@@ -81,7 +82,8 @@ std::string tensor_called(std::string_view name) {
 
 Result<Dtype> read_dtype(JsonCursor& json) {
   const std::uint64_t offset = json.offset();
-  const std::string name = TRY(json.string());
+  std::string unescaped;
+  const std::string_view name = TRY(json.string(unescaped));
   const std::optional<Dtype> dtype = model::dtype_named(name);
   if (!dtype) {
     return Error(Code::kUnsupported,
@@ -91,16 +93,17 @@ Result<Dtype> read_dtype(JsonCursor& json) {
   return *dtype;
 }
 
-Result<std::vector<std::uint64_t>> read_shape(JsonCursor& json) {
-  std::vector<std::uint64_t> shape;
+// Appends to `dimensions`; returns how many they are.
+Result<std::size_t> read_shape(JsonCursor& json, std::vector<std::uint64_t>& dimensions) {
+  std::size_t count = 0;
   TRY(json.each_element([&]() -> Result<void> {
-    if (shape.size() == kMaxTensorDimensions) {
+    if (count++ == kMaxTensorDimensions) {
       return corrupt(json.offset(), fmt::format("more than {} dimensions", kMaxTensorDimensions));
     }
-    shape.push_back(TRY(json.unsigned_integer()));
+    dimensions.push_back(TRY(json.unsigned_integer()));
     return {};
   }));
-  return shape;
+  return count;
 }
 
 Result<Range> read_offsets(JsonCursor& json) {
@@ -122,16 +125,15 @@ Result<Range> read_offsets(JsonCursor& json) {
 }
 
 // Reads one member's value into `field`, which must not have been read before.
-template <typename T>
+template <typename T, typename Read>
 Result<void> read_once(std::optional<T>& field,
                        std::string_view key,
                        std::uint64_t key_offset,
-                       JsonCursor& json,
-                       Result<T> (*read)(JsonCursor&)) {
+                       const Read& read) {
   if (field) {
     return corrupt(key_offset, fmt::format("{} stands there twice", key));
   }
-  Result<T> value = read(json);
+  Result<T> value = read();
   if (!value.ok()) {
     return std::move(value).error().context(key);
   }
@@ -139,28 +141,29 @@ Result<void> read_once(std::optional<T>& field,
   return {};
 }
 
-Result<Members> read_tensor_members(JsonCursor& json) {
+Result<Members> read_tensor_members(JsonCursor& json, std::vector<std::uint64_t>& dimensions) {
   Members tensor;
   const std::uint64_t begin = json.offset();
-  TRY(json.each_member([&](const std::string& key, std::uint64_t offset) -> Result<void> {
+  TRY(json.each_member([&](std::string_view key, std::uint64_t offset) -> Result<void> {
     if (key == "dtype") {
-      return read_once(tensor.dtype, key, offset, json, read_dtype);
+      return read_once(tensor.dtype, key, offset, [&] { return read_dtype(json); });
     }
     if (key == "shape") {
-      return read_once(tensor.shape, key, offset, json, read_shape);
+      return read_once(
+          tensor.shape_size, key, offset, [&] { return read_shape(json, dimensions); });
     }
     if (key == "data_offsets") {
       tensor.offsets_offset = json.offset();
-      return read_once(tensor.offsets, key, offset, json, read_offsets);
+      return read_once(tensor.offsets, key, offset, [&] { return read_offsets(json); });
     }
     return json.skip();
   }));
-  if (!tensor.dtype || !tensor.shape || !tensor.offsets) {
+  if (!tensor.dtype || !tensor.shape_size || !tensor.offsets) {
     return corrupt(begin,
                    fmt::format("{} is missing",
-                               !tensor.dtype   ? "dtype"
-                               : !tensor.shape ? "shape"
-                                               : "data_offsets"));
+                               !tensor.dtype        ? "dtype"
+                               : !tensor.shape_size ? "shape"
+                                                    : "data_offsets"));
   }
   return tensor;
 }
@@ -223,32 +226,32 @@ Result<void> read_tensor(JsonCursor& json,
         fmt::format(
             "a name of {} bytes, at most {} are allowed", name.size(), kMaxTensorNameBytes));
   }
-  Result<Members> read = read_tensor_members(json);
+  const std::size_t shape_at = stated.dimensions.size();
+  Result<Members> read = read_tensor_members(json, stated.dimensions);
   if (!read.ok()) {
     return std::move(read).error().context(tensor_called(name));
   }
-  const std::vector<std::uint64_t>& shape = *read->shape;
   stated.tensors.push_back({*read->offsets,
                             static_cast<std::uint32_t>(name_offset),
                             static_cast<std::uint32_t>(read->offsets_offset),
                             static_cast<std::uint32_t>(stated.names.size()),
-                            static_cast<std::uint32_t>(stated.dimensions.size()),
+                            static_cast<std::uint32_t>(shape_at),
                             static_cast<std::uint16_t>(name.size()),
-                            static_cast<std::uint8_t>(shape.size()),
+                            static_cast<std::uint8_t>(*read->shape_size),
                             *read->dtype});
   stated.names += name;
-  stated.dimensions.insert(stated.dimensions.end(), shape.begin(), shape.end());
   return {};
 }
 
 Result<std::map<std::string, std::string>> read_metadata(JsonCursor& json) {
   std::map<std::string, std::string> metadata;
-  TRY(json.each_member([&](std::string key, std::uint64_t offset) -> Result<void> {
+  std::string unescaped;
+  TRY(json.each_member([&](std::string_view key, std::uint64_t offset) -> Result<void> {
     if (metadata.size() == kMaxSafetensorsMetadata) {
       return corrupt(offset, fmt::format("more than {} keys", kMaxSafetensorsMetadata));
     }
-    std::string value = TRY(json.string());
-    const auto [at, added] = metadata.try_emplace(std::move(key), std::move(value));
+    const std::string_view value = TRY(json.string(unescaped));
+    const auto [at, added] = metadata.try_emplace(std::string(key), value);
     if (!added) {
       return corrupt(offset,
                      fmt::format("key '{}' stands there twice", base::printable(at->first)));
@@ -274,9 +277,9 @@ Result<Header> read_header(std::string_view text, std::uint64_t origin) {
   header.stated.names.reserve(text.size());
   header.stated.dimensions.reserve(kUsualDimensions * (text.size() / kLeastStatementBytes + 1));
   JsonCursor json(text, origin);
-  TRY(json.each_member([&](const std::string& name, std::uint64_t offset) -> Result<void> {
+  TRY(json.each_member([&](std::string_view name, std::uint64_t offset) -> Result<void> {
     if (name == kMetadataKey) {
-      return read_once(header.metadata, name, offset, json, read_metadata);
+      return read_once(header.metadata, name, offset, [&] { return read_metadata(json); });
     }
     return read_tensor(json, name, offset, header.stated);
   }));
@@ -288,7 +291,29 @@ Result<Header> read_header(std::string_view text, std::uint64_t origin) {
   return header;
 }
 
+// True if no two names are equal; false if two are, or if too many meet at one place of the table:
+// who knows its hash can make them, so that is left to an order which nobody can slow down.
+bool surely_distinct(const Statements& stated) {
+  constexpr std::size_t kMostSteps = 256;
+  constexpr std::uint32_t kFree = ~std::uint32_t{0};
+  std::vector<std::uint32_t> table(std::bit_ceil(2 * stated.tensors.size() + 1), kFree);
+  for (std::uint32_t i = 0; i < stated.tensors.size(); ++i) {
+    const std::string_view name = stated.name_of(stated.tensors[i]);
+    std::size_t at = std::hash<std::string_view>()(name) & (table.size() - 1);
+    for (std::size_t steps = 0; table[at] != kFree; at = (at + 1) & (table.size() - 1)) {
+      if (++steps > kMostSteps || stated.name_of(stated.tensors[table[at]]) == name) {
+        return false;
+      }
+    }
+    table[at] = i;
+  }
+  return true;
+}
+
 Result<void> check_names(const Statements& stated) {
+  if (surely_distinct(stated)) {
+    return {};
+  }
   const auto name_at = [&](std::uint32_t i) { return stated.name_of(stated.tensors[i]); };
   std::vector<std::uint32_t> by_name(stated.tensors.size());
   std::iota(by_name.begin(), by_name.end(), 0U);
@@ -303,6 +328,19 @@ Result<void> check_names(const Statements& stated) {
                  fmt::format("{}: the name stands there twice, first at offset {}",
                              tensor_called(stated.name_of(second)),
                              stated.tensors[*same].name_offset));
+}
+
+// As most files state them already.
+void order_by_bytes(Statements& stated) {
+  const auto is_before = [&](const Stated& a, const Stated& b) {
+    if (a.offsets != b.offsets) {
+      return std::pair(a.offsets.begin, a.offsets.end) < std::pair(b.offsets.begin, b.offsets.end);
+    }
+    return stated.name_of(a) < stated.name_of(b);
+  };
+  if (!std::ranges::is_sorted(stated.tensors, is_before)) {
+    std::ranges::sort(stated.tensors, is_before);
+  }
 }
 
 // Rule 10, for tensors in order of their bytes.
@@ -392,9 +430,7 @@ Result<SafetensorsTable> parse_safetensors(std::span<const std::byte> json,
   Statements& stated = read.stated;
   TRY(check_names(stated));
   TRY(check_sizes(stated));
-  std::ranges::sort(stated.tensors, {}, [&](const Stated& tensor) {
-    return std::tuple(tensor.offsets.begin, tensor.offsets.end, stated.name_of(tensor));
-  });
+  order_by_bytes(stated);
   const std::uint64_t data_bytes = file_bytes - header.end;
   TRY(check_cover(stated, data_bytes));
   const std::uint64_t covered = stated.tensors.empty() ? 0 : stated.tensors.back().offsets.end;

@@ -445,6 +445,61 @@ TEST(Safetensors, tensors_that_do_not_cover_the_data_are_refused_by_name_and_pla
   }
 }
 
+TEST(Safetensors, a_name_is_read_alike_wherever_its_special_characters_stand) {
+  struct Special {
+    std::string_view written;
+    std::string_view meant;  // empty: refused
+  };
+
+  const std::vector<Special> specials = {{"\\n", "\n"},
+                                         {"\\\"", "\""},
+                                         {"\\\\", "\\"},
+                                         {"\\u00e9", "\u00e9"},
+                                         {"\u00e9", "\u00e9"},
+                                         {"\x7F", "\x7F"},
+                                         {" ", " "},
+                                         {"\x1F", ""},
+                                         {"\x80", ""}};
+  for (std::size_t at = 0; at <= 24; ++at) {
+    for (const Special& special : specials) {
+      std::string written(24, 'a');
+      std::string meant = written;
+      written.insert(at, special.written);
+      meant.insert(at, special.meant);
+      SCOPED_TRACE(written);
+      const auto table = parse_file(file_of("{" + tensor(written, "U8", "[1]", "[0,1]") + "}", 1));
+      ASSERT_EQ(table.ok(), !special.meant.empty());
+      if (table.ok()) {
+        EXPECT_EQ(table.value().tensors[0].name, meant);
+      }
+    }
+  }
+}
+
+TEST(Safetensors, of_many_tensors_the_one_whose_name_stands_twice_is_found) {
+  constexpr std::size_t kCount = 3000;
+  const auto header_of = [&](std::size_t second) {
+    std::string header;
+    for (std::size_t i = 0; i < kCount; ++i) {
+      header += header.empty() ? "{" : ",";
+      header += tensor(fmt::format("layers.{}", i == kCount - 1 ? second : i),
+                       "U8",
+                       "[1]",
+                       fmt::format("[{},{}]", i, i + 1));
+    }
+    return header + "}";
+  };
+  EXPECT_TRUE(parse_file(file_of(header_of(kCount), kCount)).ok());
+  for (const std::size_t second : {std::size_t{0}, kCount / 2, kCount - 2}) {
+    const auto table = parse_file(file_of(header_of(second), kCount));
+    ASSERT_FALSE(table.ok());
+    EXPECT_EQ(table.error().code(), Code::kCorrupt);
+    EXPECT_THAT(table.error().message(),
+                testing::StartsWith(fmt::format(
+                    "tensor 'layers.{}': the name stands there twice, first at offset", second)));
+  }
+}
+
 TEST(Safetensors, bytes_after_the_last_tensor_are_refused_where_they_begin) {
   const std::string header = "{" + tensor("a", "U8", "[4]", "[0,4]") + "}";
   const auto table = parse_file(file_of(header, 5));

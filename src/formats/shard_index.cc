@@ -22,9 +22,9 @@ Error corrupt(std::uint64_t offset, std::string message) {
   return Error(Code::kCorrupt, std::move(message)).at(offset);
 }
 
-Result<void> check_entry(const std::string& name,
+Result<void> check_entry(std::string_view name,
                          std::uint64_t name_offset,
-                         const std::string& file,
+                         std::string_view file,
                          std::uint64_t file_offset) {
   if (name.size() > kMaxTensorNameBytes) {
     return corrupt(
@@ -44,11 +44,12 @@ Result<void> check_entry(const std::string& name,
 
 Result<WeightMap> read_weight_map(JsonCursor& json) {
   WeightMap map;
-  TRY(json.each_member([&](std::string name, std::uint64_t name_offset) -> Result<void> {
+  std::string unescaped;
+  TRY(json.each_member([&](std::string_view name, std::uint64_t name_offset) -> Result<void> {
     const std::uint64_t file_offset = json.offset();
-    std::string file = TRY(json.string());
+    const std::string_view file = TRY(json.string(unescaped));
     TRY(check_entry(name, name_offset, file, file_offset));
-    const auto [at, added] = map.try_emplace(std::move(name), std::move(file));
+    const auto [at, added] = map.try_emplace(std::string(name), file);
     if (!added) {
       return corrupt(name_offset,
                      fmt::format("tensor '{}' stands there twice", base::printable(at->first)));
@@ -60,7 +61,7 @@ Result<WeightMap> read_weight_map(JsonCursor& json) {
 
 // An object whose members nobody needs.
 Result<void> skip_object(JsonCursor& json) {
-  return json.each_member([&](const std::string&, std::uint64_t) { return json.skip(); });
+  return json.each_member([&](std::string_view, std::uint64_t) { return json.skip(); });
 }
 
 // What has been read of the index so far.
@@ -90,7 +91,7 @@ Result<void> read_member(JsonCursor& json,
 Result<WeightMap> read_index(std::string_view text) {
   JsonCursor json(text, 0);
   Members members;
-  TRY(json.each_member([&](const std::string& key, std::uint64_t offset) -> Result<void> {
+  TRY(json.each_member([&](std::string_view key, std::uint64_t offset) -> Result<void> {
     Result<void> read = read_member(json, key, offset, members);
     if (!read.ok()) {
       return std::move(read).error().context(base::printable(key));

@@ -77,7 +77,7 @@ class OpenFile {
   virtual bool is_remote() = 0;
 
   // May its times be trusted to tell of every later write? Not where it lives in memory, nor while
-  // it waits to be written back.
+  // it waits to be written back. Costs a look at all of its page cache.
   virtual bool tells_changes() { return true; }
 
   // Writes all of it or fails; what a failed write left behind is undefined.

@@ -15,6 +15,7 @@
 #include "base/text.h"
 #include "formats/seal.h"
 #include "pack/plan.h"
+#include "pack/seal_check.h"
 #include "registry/reference.h"
 #include "sync/guarded.h"
 
@@ -32,11 +33,6 @@ const PlannedFile* find_file(const ArtifactPlan& plan, std::string_view path) {
   return found != plan.files.end() && found->path == path ? &*found : nullptr;
 }
 
-// The layer that is the file as a whole; null if there are several.
-const registry::Descriptor* layer_of(const RemoteArtifact& artifact, const PlannedFile& file) {
-  return file.layers.size() == 1 ? &artifact.manifest.layers[file.layers[0]] : nullptr;
-}
-
 Error only_archives() {
   return Error(Code::kUnsupported, "files of this artifact stand in archives")
       .with_hint("`weighbridge pull` unpacks them into a directory, which can then be loaded.");
@@ -49,49 +45,6 @@ bool may_hold_weights(const registry::Descriptor& layer) {
   return std::ranges::none_of(kOthers, [&](std::string_view other) {
     return layer.media_type.find(other) != std::string::npos;
   });
-}
-
-Error contradicts(std::string_view path, std::string_view why) {
-  return {
-      Code::kCorrupt,
-      fmt::format(
-          "the seal contradicts the manifest that names it: '{}' {}", base::printable(path), why)};
-}
-
-// One file of the seal against the layers.
-Result<void> compare_file(const RemoteArtifact& artifact, const formats::SealedFile& sealed) {
-  const PlannedFile* const planned = find_file(artifact.plan, sealed.path);
-  if (planned == nullptr) {
-    return artifact.plan.archives.empty() ? contradicts(sealed.path, "is in no layer")
-                                          : only_archives();
-  }
-  if (planned->size != sealed.size) {
-    return contradicts(
-        sealed.path,
-        fmt::format("has {} bytes in its layer, {} in the seal", planned->size, sealed.size));
-  }
-  const registry::Descriptor* const layer = layer_of(artifact, *planned);
-  const auto sha256 = layer == nullptr ? std::nullopt : layer->digest.sha256();
-  const auto root = layer == nullptr ? std::nullopt : layer->digest.root();
-  if ((sha256 && *sha256 != sealed.sha256) || (root && *root != sealed.root)) {
-    return contradicts(sealed.path,
-                       fmt::format("is {} in the layers, SHA-256 {} in the seal",
-                                   layer->digest.text(),
-                                   sealed.sha256.hex()));
-  }
-  return {};
-}
-
-Result<void> compare(const RemoteArtifact& artifact, const formats::Seal& seal) {
-  for (const formats::SealedFile& sealed : seal.files) {
-    TRY(compare_file(artifact, sealed));
-  }
-  for (const PlannedFile& planned : artifact.plan.files) {
-    if (!std::ranges::binary_search(seal.files, planned.path, {}, &formats::SealedFile::path)) {
-      return contradicts(planned.path, "is a layer, and not in the seal");
-    }
-  }
-  return {};
 }
 
 // Thread-safe: the client is, and the manifest is set once.
@@ -108,6 +61,18 @@ class OciSource final : public ArtifactSource {
 
   Result<std::optional<std::vector<std::byte>>> seal(const Call& call) override {
     const auto artifact = TRY(open(call));
+    auto bytes = TRY(seal_layer(call));
+    if (bytes && !artifact->plan.archives.empty()) {
+      return only_archives().in_file(name_);  // which files there are, they alone say
+    }
+    if (bytes) {
+      TRY(check_seal(*bytes, files_of(*artifact), printable(formats::kSealName)));
+    }
+    return bytes;
+  }
+
+  Result<std::optional<std::vector<std::byte>>> seal_layer(const Call& call) override {
+    const auto artifact = TRY(open(call));
     if (!artifact->plan.seal) {
       return std::optional<std::vector<std::byte>>();
     }
@@ -115,12 +80,6 @@ class OciSource final : public ArtifactSource {
     const std::string text =
         TRY(client_.get_blob(call, reference_.repository, layer, formats::kMaxSealBytes));
     const auto bytes = std::as_bytes(std::span(text));
-    const auto seal = formats::parse_seal(bytes);
-    if (seal.ok()) {  // who asks parses it again, and says what is wrong with it
-      if (auto agrees = compare(*artifact, seal.value()); !agrees.ok()) {
-        return std::move(agrees).error().in_file(printable(formats::kSealName));
-      }
-    }
     return std::optional(std::vector<std::byte>(bytes.begin(), bytes.end()));
   }
 
@@ -146,8 +105,7 @@ class OciSource final : public ArtifactSource {
       return only_archives().in_file(name_);
     }
     Listing listing;
-    listing.files =
-        snapshot_of(artifact->plan, artifact->manifest, name_, trust_of_manifest()).files;
+    listing.files = files_of(*artifact);
     for (const PlannedArchive& archive : artifact->plan.archives) {
       listing.refused.push_back({layers[archive.layer].digest.text(),
                                  "it is an archive, which only `weighbridge pull` unpacks"});
@@ -158,14 +116,29 @@ class OciSource final : public ArtifactSource {
 
   Result<model::File> find(const Call& call, std::string_view path) override {
     const auto artifact = TRY(open(call));
-    model::Snapshot all =
-        snapshot_of(artifact->plan, artifact->manifest, name_, trust_of_manifest());
-    const model::File* const found = all.find(path);
-    if (found == nullptr) {
-      return Error(Code::kNotFound, "no layer of the artifact is this file")
-          .in_file(printable(path));
+    if (path == formats::kSealName && artifact->plan.seal) {
+      const registry::Descriptor& layer = artifact->manifest.layers[*artifact->plan.seal];
+      model::File seal;
+      seal.path = std::string(path);
+      seal.size = layer.size;
+      seal.validator.etag = layer.digest.text();
+      return seal;
     }
-    return model::File(*found);
+    for (model::File& file : files_of(*artifact)) {
+      if (file.path == path) {
+        return std::move(file);
+      }
+    }
+    return Error(Code::kNotFound, "no layer of the artifact is this file").in_file(printable(path));
+  }
+
+  Result<void> read_layer(const Call& call,
+                          std::size_t layer,
+                          base::Range range,
+                          base::BodySink& sink) override {
+    const auto artifact = TRY(open(call));
+    return client_.read_blob(
+        call, reference_.repository, artifact->manifest.layers[layer], range, sink);
   }
 
   Result<void> read(const Call& call,
@@ -247,6 +220,19 @@ class OciSource final : public ArtifactSource {
 };
 
 }  // namespace
+
+std::vector<model::File> files_of(const RemoteArtifact& artifact) {
+  std::vector<model::File> files =
+      snapshot_of(artifact.plan, artifact.manifest, {}, artifact.trust()).files;
+  for (std::size_t i = 0; i < files.size(); ++i) {
+    std::string digests;
+    for (const std::size_t layer : artifact.plan.files[i].layers) {
+      digests += artifact.manifest.layers[layer].digest.text() + " ";
+    }
+    files[i].validator.etag = registry::Digest::of(digests).text();
+  }
+  return files;
+}
 
 Result<registry::Reference> oci_reference(const model::Ref& ref) {
   if (ref.location().find('?') != std::string::npos) {

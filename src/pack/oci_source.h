@@ -1,9 +1,14 @@
 #pragma once
 
+#include <cstddef>
 #include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
+#include "base/body_sink.h"
 #include "base/call.h"
+#include "base/range.h"
 #include "base/result.h"
 #include "model/ref.h"
 #include "pack/remote_artifact.h"
@@ -18,6 +23,14 @@ class ArtifactSource : public sources::Source {
  public:
   // The manifest it reads, the same for all calls.
   virtual base::Result<std::shared_ptr<const RemoteArtifact>> artifact(const base::Call& call) = 0;
+  // What seal() gives, not compared with the files.
+  virtual base::Result<std::optional<std::vector<std::byte>>> seal_layer(
+      const base::Call& call) = 0;
+  // One try to read those bytes of a layer, as registry::Client::read_blob.
+  virtual base::Result<void> read_layer(const base::Call& call,
+                                        std::size_t layer,
+                                        base::Range range,
+                                        base::BodySink& sink) = 0;
   // The bytes of its config, checked. kExhausted above registry::kMaxManifestBytes.
   virtual base::Result<std::string> config(const base::Call& call) = 0;
 };
@@ -34,6 +47,10 @@ class ArtifactSource : public sources::Source {
 // host and outlives the source.
 base::Result<std::unique_ptr<ArtifactSource>> open_oci_source(registry::Client& client,
                                                               const model::Ref& ref);
+
+// The files of its raw layers with what the manifest says of them; a validator is a digest of
+// those of their layers. In byte order of paths.
+std::vector<model::File> files_of(const RemoteArtifact& artifact);
 
 // The reference that stands in a Ref of this kind. kInvalid as registry::Reference::parse; the text
 // of the Ref is not repeated, since it may hold a credential.

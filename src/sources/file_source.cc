@@ -9,6 +9,7 @@
 
 #include "base/text.h"
 #include "formats/seal.h"
+#include "sources/range_reader.h"
 
 namespace weighbridge::sources {
 namespace {
@@ -18,66 +19,17 @@ using base::Code;
 using base::Error;
 using base::Result;
 
-// What is asked of the page cache at once: small enough to be hashed while it is in the CPU's.
-constexpr std::size_t kCachedBytes = std::size_t{256} * 1024;
-// What is asked of a disk or a network at once.
-constexpr std::size_t kFarBytes = std::size_t{8} * 1024 * 1024;
 constexpr std::size_t kMaxDepth = 64;
-// So many that a disk has work while others hash what it gave.
-constexpr std::size_t kReaders = 6;
 
 model::Validator validator_of(const io::FileInfo& info) {
   return {fmt::format("{:x}-{:x}-{:x}-{:x}", info.device, info.inode, info.mtime_ns, info.ctime_ns),
           {}};
 }
 
-// Reads a range of one file, each part of it by the way that suits where it stands. Confined.
-class RangeReader {
- public:
-  RangeReader(io::OpenFile& file, base::Range range)
-      : file_(file), range_(range), remote_(file.is_remote()), looked_to_(range.begin) {}
-
-  // As OpenFile::read_at, of what of `into` lies inside the range.
-  Result<std::size_t> read(std::uint64_t offset, std::span<std::byte> into) {
-    into = into.first(std::min<std::uint64_t>(into.size(), range_.end - offset));
-    if (offset >= looked_to_) {
-      look(offset);
-    }
-    const std::span<std::byte> aligned = aligned_part(offset, into);
-    if (!aligned.empty()) {
-      auto read = file_.read_direct_at(offset, aligned.first(std::min(aligned.size(), kFarBytes)));
-      if (read.ok() || read.error().code() != Code::kUnsupported) {
-        return read;
-      }
-      can_direct_ = false;
-    }
-    const std::size_t step = remote_ ? kFarBytes : kCachedBytes;
-    return file_.read_at(offset, into.first(std::min(into.size(), step)));
-  }
-
- private:
-  void look(std::uint64_t offset) {
-    looked_to_ = std::min(range_.end, offset + kFarBytes);
-    cached_ = remote_ || !can_direct_ || file_.is_cached({offset, looked_to_});
-  }
-
-  // What of `into` is to be read directly; a rest, which only the file's end has, comes buffered.
-  std::span<std::byte> aligned_part(std::uint64_t offset, std::span<std::byte> into) const {
-    const bool in_phase = offset % io::kDirectAlignment == 0 &&
-                          reinterpret_cast<std::uintptr_t>(into.data()) % io::kDirectAlignment == 0;
-    if (cached_ || !can_direct_ || !in_phase) {
-      return {};
-    }
-    return into.first(into.size() / io::kDirectAlignment * io::kDirectAlignment);
-  }
-
-  io::OpenFile& file_;
-  const base::Range range_;
-  const bool remote_;
-  bool can_direct_ = true;
-  bool cached_ = true;
-  std::uint64_t looked_to_;
-};
+bool is_same(const io::FileInfo& a, const io::FileInfo& b) {
+  return a.size == b.size && a.device == b.device && a.inode == b.inode &&
+         a.mtime_ns == b.mtime_ns && a.ctime_ns == b.ctime_ns;
+}
 
 // Walks a directory depth first. Confined to one thread.
 class Walk {
@@ -219,11 +171,19 @@ class FileSource final : public Source {
   Result<std::optional<LocalFile>> local(const Call& call, std::string_view path) override {
     TRY(call.check());
     const auto open = TRY(files_.open(full_path(path)));
-    if (open->is_remote() || !open->tells_changes()) {
+    if (open->is_remote()) {
       return std::optional<LocalFile>();
     }
     const io::FileInfo info = TRY(open->info());
     return std::optional(LocalFile{info, validator_of(info)});
+  }
+
+  Result<bool> tells_changes(const Call& call,
+                             std::string_view path,
+                             const LocalFile& local) override {
+    TRY(call.check());
+    const auto open = TRY(files_.open(full_path(path)));
+    return open->tells_changes() && validator_of(TRY(open->info())) == local.validator;
   }
 
   Result<void> read(const Call& call,
@@ -232,7 +192,8 @@ class FileSource final : public Source {
                     base::BodySink& sink) override {
     const std::string path = full_path(file.path);
     const auto open = TRY(files_.open(path));
-    TRY(unchanged(*open, file, path));
+    const io::FileInfo info = TRY(open->info());
+    TRY(unchanged(info, file, path));
     RangeReader reader(*open, range);
     for (std::uint64_t offset = range.begin; offset < range.end;) {
       TRY(call.check());
@@ -245,7 +206,9 @@ class FileSource final : public Source {
         return changed(path, fmt::format("it ends at byte {}, expected {}", offset, file.size));
       }
       // Before anybody acts upon what came.
-      TRY(unchanged(*open, file, path));
+      if (const io::FileInfo now = TRY(open->info()); !is_same(now, info)) {
+        TRY(unchanged(now, file, path));
+      }
       TRY(sink.landed(bytes));
       offset += bytes;
     }
@@ -258,7 +221,7 @@ class FileSource final : public Source {
 
   std::string identity(std::string_view path) const override { return full_path(path); }
 
-  std::size_t max_connections() const override { return kReaders; }
+  std::size_t max_connections() const override { return kDiskReaders; }
 
  private:
   static Error changed(const std::string& path, const std::string& how) {
@@ -267,10 +230,9 @@ class FileSource final : public Source {
         .with_hint("Load it again once nobody writes to it.");
   }
 
-  static Result<void> unchanged(io::OpenFile& open,
+  static Result<void> unchanged(const io::FileInfo& info,
                                 const model::File& file,
                                 const std::string& path) {
-    const io::FileInfo info = TRY(open.info());
     if (info.size != file.size) {
       // A sealed file of another size is not what was sealed, whoever changed it and when.
       return file.validator.etag.empty()

@@ -468,14 +468,26 @@ TEST_F(FileSourceTest, a_sealed_file_of_another_size_is_corrupt) {
 
 TEST_F(FileSourceTest, says_which_file_of_this_machine_it_is) {
   write("f", "0123456789");
-  // Whose files tell of every change, whatever this machine keeps temporary files in.
-  testing::FaultyFileSystem disk(*files_);
-  const auto source = open_file_source(disk, model::Ref::parse(scratch_.path()).value()).value();
+  const auto source = open();
   const LocalFile local = source->local(call_, "f").value().value();
   EXPECT_EQ(local.info.inode, files_->info(scratch_ / "f").value().inode);
   EXPECT_EQ(local.info.size, 10U);
   EXPECT_EQ(local.validator, source->find(call_, "f").value().validator);
   EXPECT_EQ(source->local(call_, "g").error().code(), Code::kNotFound);
+}
+
+TEST_F(FileSourceTest, tells_changes_of_the_file_that_is_meant_and_where_its_times_do) {
+  write("f", "0123456789");
+  testing::FaultyFileSystem disk(*files_);
+  const auto source = open_file_source(disk, model::Ref::parse(scratch_.path()).value()).value();
+  const LocalFile local = source->local(call_, "f").value().value();
+  EXPECT_TRUE(source->tells_changes(call_, "f", local).value());
+  disk.pretend({.tells_changes = false});
+  EXPECT_FALSE(source->tells_changes(call_, "f", local).value());
+  disk.pretend({});
+  std::filesystem::rename(scratch_ / "f", scratch_ / "older");
+  write("f", "0123456789");
+  EXPECT_FALSE(source->tells_changes(call_, "f", local).value());
 }
 
 TEST_F(FileSourceTest, a_file_on_a_remote_file_system_is_not_one_of_this_machine) {

@@ -62,6 +62,12 @@ class Source {
     return std::optional<LocalFile>();
   }
 
+  // Is it still that file, and will its times tell of every write from now on? Not where it lives
+  // in memory, nor while it waits to be written back. Costs a look at all of its page cache.
+  virtual base::Result<bool> tells_changes(const base::Call&, std::string_view, const LocalFile&) {
+    return false;
+  }
+
   // Bytes `range` of `file`, in order, into `sink`. kUnsupported, with nothing delivered, when the
   // origin can only send the file from its beginning and the range begins elsewhere; kConflict when
   // it is no longer the file that `file` describes, or kCorrupt when `file` has no validator and

@@ -156,6 +156,19 @@ Result<std::optional<BlobFile>> Blobs::find(const base::Call& call, const Wanted
 }
 
 Result<Blobs::Begun> Blobs::begin(const base::Call& call, const Wanted& wanted) {
+  for (;;) {
+    if (auto begun = TRY(try_begin(call, wanted))) {
+      return *std::move(begun);
+    }
+    TRY(call.check());
+    call.clock().sleep_until(call.clock().now() + kLookAgain, call.stop());
+  }
+}
+
+Result<std::optional<Blobs::Begun>> Blobs::try_begin(const base::Call& call, const Wanted& wanted) {
+  if (auto blob = TRY(find(call, wanted))) {
+    return std::optional(Begun{std::move(blob), nullptr});
+  }
   TRY(home_.make_directory("partial"));
   const Partial::Place place{.directory = home_.path() + "/partial",
                              .id = id_of(wanted),
@@ -165,22 +178,16 @@ Result<Blobs::Begun> Blobs::begin(const base::Call& call, const Wanted& wanted) 
   const auto admit = [&](std::uint64_t bytes, const Partial::Take& take) {
     return space_.admit(call, bytes, take);
   };
-  for (;;) {
-    if (auto blob = TRY(find(call, wanted))) {
-      return Begun{std::move(blob), nullptr};
-    }
-    auto partial = TRY(Partial::try_open(home_.files(), place, wanted.file, admit));
-    if (partial != nullptr) {
-      // It may have been finished between the two looks; what was begun then is not needed.
-      if (auto blob = TRY(find(call, wanted))) {
-        partial->discard();
-        return Begun{std::move(blob), nullptr};
-      }
-      return Begun{std::nullopt, std::make_unique<BlobWriter>(std::move(partial))};
-    }
-    TRY(call.check());
-    call.clock().sleep_until(call.clock().now() + kLookAgain, call.stop());
+  auto partial = TRY(Partial::try_open(home_.files(), place, wanted.file, admit));
+  if (partial == nullptr) {
+    return std::optional<Begun>();
   }
+  // It may have been finished between the two looks; what was begun then is not needed.
+  if (auto blob = TRY(find(call, wanted))) {
+    partial->discard();
+    return std::optional(Begun{std::move(blob), nullptr});
+  }
+  return std::optional(Begun{std::nullopt, std::make_unique<BlobWriter>(std::move(partial))});
 }
 
 Result<std::vector<BlobFile>> Blobs::commit(const base::Call& call,

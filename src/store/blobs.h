@@ -71,6 +71,8 @@ class Blobs {
   // Reserves the space or fails with kExhausted. While another process fetches the same, waits for
   // it, and takes over if that one dies. kTimedOut, kCancelled as the call says.
   base::Result<Begun> begin(const base::Call& call, const Wanted& wanted);
+  // The same, without waiting for another fetch: nothing while somebody is at it.
+  base::Result<std::optional<Begun>> try_begin(const base::Call& call, const Wanted& wanted);
 
   // Makes blobs of them, durably, all together: one sync for many. Each has all its pieces. Returns
   // a lease on each, in their order. kCorrupt, and that partial discarded, if one is not what its

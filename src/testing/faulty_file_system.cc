@@ -75,6 +75,11 @@ class FaultyFileSystem::File final : public io::OpenFile {
     return disk_.remote_;
   }
 
+  bool tells_changes() override {
+    const std::scoped_lock lock(disk_.mutex_);
+    return disk_.tells_changes_;
+  }
+
   Result<void> write_at(std::uint64_t offset, std::span<const std::byte> bytes) override {
     const std::scoped_lock lock(disk_.mutex_);
     const std::optional<Fault> fault = disk_.count_call();
@@ -161,6 +166,7 @@ void FaultyFileSystem::pretend(Pretence pretence) {
   cached_ = pretence.cached;
   remote_ = pretence.remote;
   direct_reads_ = pretence.direct_reads;
+  tells_changes_ = pretence.tells_changes;
 }
 
 std::uint64_t FaultyFileSystem::direct_calls() const {

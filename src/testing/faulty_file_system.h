@@ -38,6 +38,7 @@ class FaultyFileSystem final : public io::FileSystem {
     bool cached = true;
     bool remote = false;
     bool direct_reads = false;
+    bool tells_changes = true;
   };
 
   // Borrows `below` for its life.
@@ -109,6 +110,7 @@ class FaultyFileSystem final : public io::FileSystem {
   bool cached_ = true;
   bool remote_ = false;
   bool direct_reads_ = false;
+  bool tells_changes_ = true;
   std::uint64_t direct_calls_ = 0;
 };
 

@@ -64,6 +64,11 @@ void FileJob::meet(std::optional<LocalProofs::Met> met) {
   asked_for.path = file_.path;
   asked_for.size = file_.size;
   asked_for.validator = met->file.validator;
+  if (!met->known) {
+    // Tells the source that whatever it gives will be held to a digest.
+    asked_for.root = file_.root;
+    asked_for.sha256 = file_.sha256;
+  }
   asked_for_ = std::move(asked_for);
   if (met->known) {
     how_ = How::kKnown;
@@ -189,7 +194,7 @@ Result<void> FileJob::landed(std::uint64_t piece,
   if (met_ && must_hash() && how_ != How::kSha256) {
     shared_.local_proofs->hashed(*met_, piece, value);
   }
-  TRY(shared_.sink.landed(file_, range_of(piece), bytes));
+  TRY(shared_.sink.landed_as(file_, range_of(piece), bytes, value));
   std::uint64_t missing = 0;
   {
     const std::scoped_lock lock(mutex_);

@@ -42,7 +42,8 @@ store::HashedFile hashed_file(std::uint64_t size, std::vector<hash::ChainingValu
 
 std::optional<LocalProofs::Met> LocalProofs::meet(const base::Call& call,
                                                   sources::Source& source,
-                                                  const model::File& file) {
+                                                  const model::File& file,
+                                                  bool hash_it) {
   const base::WallTime now = call.clock().wall_now();
   auto local = source.local(call, file.path);
   // What is wrong with the file its reading will say.
@@ -50,20 +51,31 @@ std::optional<LocalProofs::Met> LocalProofs::meet(const base::Call& call,
       (!file.validator.etag.empty() && (*local)->validator != file.validator)) {
     return std::nullopt;
   }
-  Met met{**local, now, {}};
-  if (hash_always_) {
-    return met;
+  Met met{**local, now, {}, false};
+  if (!hash_always_ && !hash_it) {
+    met.known = look_up(met.file.info, file);
   }
-  auto known = proofs_.find(met.file.info);
-  if (!known.ok()) {
-    take_note(known.error());
-  } else if (*known && agrees(**known, file)) {
-    met.known = std::move(**known);
+  if (!met.known) {
+    const auto tells = source.tells_changes(call, file.path, met.file);
+    met.may_be_remembered = tells.ok() && *tells;
   }
   return met;
 }
 
+std::optional<store::HashedFile> LocalProofs::look_up(const io::FileInfo& info,
+                                                      const model::File& file) {
+  auto known = proofs_.find(info);
+  if (!known.ok()) {
+    take_note(known.error());
+    return std::nullopt;
+  }
+  return *known && agrees(**known, file) ? std::move(*known) : std::nullopt;
+}
+
 void LocalProofs::hashed(const Met& met, std::uint64_t piece, const hash::ChainingValue& value) {
+  if (!met.may_be_remembered) {
+    return;
+  }
   state_.with([&](State& state) { take(state, met, piece, value); });
 }
 
@@ -106,6 +118,9 @@ void LocalProofs::take(State& state,
 void LocalProofs::hashed_whole(const Met& met,
                                const std::vector<hash::ChainingValue>& pieces,
                                const hash::Sha256Digest& sha256) {
+  if (!met.may_be_remembered) {
+    return;
+  }
   store::HashedFile hashed = hashed_file(met.file.info.size, pieces);
   hashed.sha256 = sha256;
   state_.with([&](State& state) {

@@ -33,6 +33,8 @@ class LocalProofs {
     // What hashing it gave; set only if that is what it is asked to be, so that its bytes need not
     // be hashed while the file stays what it is.
     std::optional<store::HashedFile> known;
+    // If not known: what hashing it gives may be, because every later write moves its times.
+    bool may_be_remembered = false;
   };
 
   // Borrows `proofs` for its life.
@@ -42,7 +44,11 @@ class LocalProofs {
   void hash_always() { hash_always_ = true; }
 
   // Nothing for a file that is not on a disk of this machine, or is not the one described.
-  std::optional<Met> meet(const base::Call& call, sources::Source& source, const model::File& file);
+  // `hash_it`: it is to be hashed, known or not.
+  std::optional<Met> meet(const base::Call& call,
+                          sources::Source& source,
+                          const model::File& file,
+                          bool hash_it);
 
   // A piece was hashed, and the file was the one that was met before and after it was read. With
   // the last of them the file is kept for remember().
@@ -81,6 +87,8 @@ class LocalProofs {
     std::vector<Whole> whole;
   };
 
+  // What hashing gave, if that is what the file is asked to be.
+  std::optional<store::HashedFile> look_up(const io::FileInfo& info, const model::File& file);
   static void take(State& state, const Met& met, std::uint64_t piece, hash::ChainingValue value);
   void take_note(const base::Error& error);
 

@@ -145,7 +145,7 @@ class LocalProofsTest : public ::testing::Test {
   }();
   // Its files tell of every change, whatever this machine keeps temporary files in.
   const std::unique_ptr<io::FileSystem> disk_ = io::real_file_system();
-  const std::unique_ptr<io::FileSystem> files_ =
+  const std::unique_ptr<testing::FaultyFileSystem> files_ =
       std::make_unique<testing::FaultyFileSystem>(*disk_);
   const LaterClock clock_;
   const base::Call call_{clock_};
@@ -228,6 +228,14 @@ TEST_F(LocalProofsTest, AFileThatHasChangedIsHashedAgain) {
   bytes_[kPiece] ^= std::byte{1};
   write(bytes_);
   EXPECT_EQ(load(file, all_).error().code(), Code::kCorrupt);
+}
+
+TEST_F(LocalProofsTest, AFileWhoseTimesMayNotTellOfAWriteIsNotRemembered) {
+  files_->pretend({.tells_changes = false});
+  for (const Method method : {Method::kPieces, Method::kSha256}) {
+    ASSERT_TRUE(load(only(sealed_file("f", bytes_, Trust::kOrigin), method), all_).ok());
+    EXPECT_FALSE(is_remembered());
+  }
 }
 
 TEST_F(LocalProofsTest, PiecesOfSeveralRunsMakeAWholeFile) {

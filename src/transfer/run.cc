@@ -136,14 +136,9 @@ Run::Run(const Call& call, const Plan& plan, const Setting& setting)
       hedges_(call.clock(), adapts(source_)) {}
 
 std::optional<LocalProofs::Met> Run::meet(const model::File& file) {
-  if (shared_.local_proofs == nullptr) {
-    return std::nullopt;
-  }
-  auto met = shared_.local_proofs->meet(call_, source_, file);
-  if (met && options_.hash_always) {
-    met->known.reset();
-  }
-  return met;
+  return shared_.local_proofs == nullptr
+             ? std::nullopt
+             : shared_.local_proofs->meet(call_, source_, file, options_.hash_always);
 }
 
 Result<void> Run::plan(const model::Snapshot& snapshot, std::span<const Want> wants) {

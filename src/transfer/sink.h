@@ -6,6 +6,7 @@
 
 #include "base/call.h"
 #include "base/range.h"
+#include "hash/digest.h"
 #include "model/proof.h"
 #include "model/snapshot.h"
 
@@ -49,6 +50,16 @@ class Sink {
   virtual base::Result<void> landed(const model::File& file,
                                     base::Range piece,
                                     std::span<const std::byte> bytes) = 0;
+
+  // The same, for a sink that keeps what a piece hashed to: its chaining value, of a file's only
+  // piece its root. The engine calls this one. The value means nothing where the run did not hash
+  // (RunOptions::hash_always is not set, and this machine knows the file).
+  virtual base::Result<void> landed_as(const model::File& file,
+                                       base::Range piece,
+                                       std::span<const std::byte> bytes,
+                                       const hash::ChainingValue& /*value*/) {
+    return landed(file, piece, bytes);
+  }
 
   // The proof holds, and nobody writes to this piece any more. Once a piece.
   virtual base::Result<void> publish(const model::File& file,
