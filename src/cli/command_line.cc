@@ -12,8 +12,10 @@
 #include "cli/discover.h"
 #include "cli/inspect.h"
 #include "cli/load.h"
+#include "cli/login.h"
 #include "cli/pack.h"
 #include "cli/pull.h"
+#include "cli/push.h"
 #include "cli/report.h"
 #include "cli/seal.h"
 #include "cli/tag.h"
@@ -135,6 +137,9 @@ std::vector<std::unique_ptr<Command>> model_commands() {
   commands.push_back(std::make_unique<TagCommand>());
   commands.push_back(std::make_unique<DiffCommand>());
   commands.push_back(std::make_unique<DiscoverCommand>());
+  commands.push_back(std::make_unique<PushCommand>());
+  commands.push_back(std::make_unique<LoginCommand>());
+  commands.push_back(std::make_unique<LogoutCommand>());
   return commands;
 }
 

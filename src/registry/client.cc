@@ -123,6 +123,10 @@ const std::string& Client::host() const {
   return impl_->parts().host;
 }
 
+bool Client::is_plain() const {
+  return impl_->is_plain();
+}
+
 Capabilities Client::capabilities() const {
   return impl_->capabilities();
 }

@@ -83,6 +83,8 @@ class Client {
   class Impl;
 
   const std::string& host() const;
+  // Is it spoken to without TLS, so that a file's bytes may go from the page cache?
+  bool is_plain() const;
   // What is known by now.
   Capabilities capabilities() const;
   // What `Warning` headers said since the last call, each once; the first 64.

@@ -63,6 +63,8 @@ class Client::Impl {
 
   const Parts& parts() const { return parts_; }
 
+  bool is_plain() const { return base_url_.starts_with("http://"); }
+
   Capabilities capabilities() const;
   std::vector<std::string> take_warnings();
 

@@ -121,6 +121,21 @@ class Registries::Impl {
 
   Credentials& credentials() { return credentials_; }
 
+  const std::string& home() const { return options_.home; }
+
+  Result<void> adjust(const std::string& host, const std::function<void(Settings&)>& change) {
+    if (!is_host(host)) {
+      return Error(Code::kInvalid, fmt::format("'{}' is not a host", base::printable(host)));
+    }
+    const std::string key = canonical_host(host);
+    const std::scoped_lock lock(mutex_);
+    if (opened_.contains(key)) {
+      return Error(Code::kInvalid, fmt::format("{} is spoken to already", key));
+    }
+    change(settings_[key]);
+    return {};
+  }
+
   Result<Client*> at(const std::string& host) {
     if (!is_host(host)) {
       return Error(Code::kInvalid, fmt::format("'{}' is not a host", base::printable(host)));
@@ -196,8 +211,8 @@ class Registries::Impl {
   io::FileSystem& files_;
   Credentials& credentials_;
   const Options options_;
-  const SettingsByHost settings_;
   std::mutex mutex_;  // nothing that waits is done under it
+  SettingsByHost settings_;
   LearnedByHost learned_;
   std::map<std::string, std::unique_ptr<Opened>, std::less<>> opened_;
 };
@@ -240,6 +255,15 @@ Result<Client*> Registries::at(const std::string& host) {
 
 Credentials& Registries::credentials() {
   return impl_->credentials();
+}
+
+const std::string& Registries::home() const {
+  return impl_->home();
+}
+
+Result<void> Registries::adjust(const std::string& host,
+                                const std::function<void(Settings&)>& change) {
+  return impl_->adjust(host, change);
 }
 
 Result<void> Registries::remember() {

@@ -41,6 +41,13 @@ class Registries {
 
   Credentials& credentials();
 
+  // Options::home.
+  const std::string& home() const;
+
+  // Changes how one registry is spoken to, from what the file says of it, before it is asked for.
+  // kInvalid: that is no host, or its client exists already.
+  base::Result<void> adjust(const std::string& host, const std::function<void(Settings&)>& change);
+
   // Does the registry let this one in? kDenied if not. Nothing is stored.
   base::Result<void> try_login(const base::Call& call,
                                const std::string& host,

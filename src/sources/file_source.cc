@@ -21,11 +21,6 @@ using base::Result;
 
 constexpr std::size_t kMaxDepth = 64;
 
-model::Validator validator_of(const io::FileInfo& info) {
-  return {fmt::format("{:x}-{:x}-{:x}-{:x}", info.device, info.inode, info.mtime_ns, info.ctime_ns),
-          {}};
-}
-
 bool is_same(const io::FileInfo& a, const io::FileInfo& b) {
   return a.size == b.size && a.device == b.device && a.inode == b.inode &&
          a.mtime_ns == b.mtime_ns && a.ctime_ns == b.ctime_ns;
@@ -258,6 +253,11 @@ class FileSource final : public Source {
 };
 
 }  // namespace
+
+model::Validator validator_of(const io::FileInfo& info) {
+  return {fmt::format("{:x}-{:x}-{:x}-{:x}", info.device, info.inode, info.mtime_ns, info.ctime_ns),
+          {}};
+}
 
 Result<std::unique_ptr<Source>> open_file_source(io::FileSystem& files, const model::Ref& ref) {
   std::string path = ref.location();

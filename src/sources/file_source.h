@@ -19,4 +19,7 @@ namespace weighbridge::sources {
 base::Result<std::unique_ptr<Source>> open_file_source(io::FileSystem& files,
                                                        const model::Ref& ref);
 
+// What such a source says of a file's revision.
+model::Validator validator_of(const io::FileInfo& info);
+
 }  // namespace weighbridge::sources

@@ -16,4 +16,7 @@ base::Result<formats::Seal> make_seal(const base::Call& call,
                                       const sources::Listing& listing,
                                       Progress& progress);
 
+// kInvalid, naming each, if the listing refused anything: what is sealed is all there is.
+base::Result<void> nothing_refused(const sources::Listing& listing);
+
 }  // namespace weighbridge::transfer
