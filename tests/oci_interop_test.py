@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import json
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -377,6 +378,76 @@ class Interop(unittest.TestCase):
                       "application/vnd.example.report", reference, "report.json")
             found, = self.run_json("discover", f"oci://{reference}")["referrers"]
             self.assertEqual(found["artifact_type"], "application/vnd.example.report")
+        self.in_each_registry(use)
+
+    def test_cp_keeps_every_byte_in_every_direction(self):
+        def use(host, directory):
+            reference = self.push(host)
+            copies = (f"oci://{host}/org/mounted:v1", f"oci-layout:{directory}/copy:v1")
+            for copy in copies:
+                copied = self.run_json("cp", f"oci://{reference}", copy)
+                self.assertEqual(copied["digest"], self.packed["digest"])
+            # Mounted: nothing was sent.
+            self.assertEqual(self.run_json("cp", f"oci://{reference}",
+                                           f"oci://{host}/org/mounted:v2")["sent_bytes"], 0)
+            self.run_json("cp", copies[1], f"oci://{host}/from/layout:v1")
+            for repository in ("org/mounted", "from/layout"):
+                self.assertEqual(self.tool("crane", "digest", "--insecure",
+                                           f"{host}/{repository}:v1").strip(),
+                                 self.packed["digest"])
+            self.tool("oras", "pull", "--plain-http", f"{host}/from/layout:v1", "-o",
+                      directory / "out")
+            (directory / "out/sub/run.sh").chmod(0o755)
+            self.assert_model(directory / "out")
+        self.in_each_registry(use)
+
+    def test_what_we_attach_oras_discovers(self):
+        def use(host, directory):
+            reference = self.push(host)
+            (self.work / "eval.json").write_text('{"acc": 1}')
+            attached = self.run_json("attach", f"oci://{reference}", self.work / "eval.json",
+                                     "--type", "application/vnd.example.eval")
+            self.assertEqual(attached["subject"], self.packed["digest"])
+            seen = json.loads(self.tool("oras", "discover", "--plain-http", "--format", "json",
+                                        reference))
+            listed, = seen.get("referrers") or seen["manifests"]
+            self.assertEqual(listed["digest"], attached["digest"])
+            self.tool("oras", "pull", "--plain-http",
+                      attached["ref"].removeprefix("oci://"), "-o", directory / "out")
+            self.assertEqual((directory / "out/eval.json").read_text(), '{"acc": 1}')
+        self.in_each_registry(use)
+
+    def test_a_pull_that_is_killed_at_any_moment_leaves_nothing_wrong(self):
+        """A bounded slice of what WB_KILLS=100 does: killed, nothing partial has a final name; then
+        the repetition succeeds and gives the same files."""
+        kills = int(os.environ.get("WB_KILLS", "10"))
+        chance = random.Random(7)
+
+        def use(host, directory):
+            reference = "oci://" + self.push(host)
+            expected = {path: digest for path, digest in self.expected.items()
+                        if path != "weighbridge.seal"}
+            store = self.work / "store"
+            began = time.monotonic()
+            self.weighbridge("pull", reference)
+            whole = time.monotonic() - began
+            for _ in range(kills):
+                shutil.rmtree(store, ignore_errors=True)
+                pull = subprocess.Popen([WEIGHBRIDGE, "pull", reference, "-q"], env=self.home,
+                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                try:
+                    pull.wait(chance.uniform(0, whole))
+                except subprocess.TimeoutExpired:
+                    pull.kill()
+                    pull.wait()
+                for blob in store.glob("blobs/*/*"):
+                    self.assertIn(hashlib.sha256(blob.read_bytes()).hexdigest(),
+                                  expected.values())
+                for snapshot in store.glob("snapshots/*"):
+                    if len(snapshot.name) == 64:
+                        self.assertEqual(files_of(snapshot), expected)
+                again = json.loads(self.weighbridge("pull", reference, "--json"))
+                self.assertEqual(files_of(Path(again["directory"])), expected)
         self.in_each_registry(use)
 
     def test_what_cannot_be_installed_here_is_read_from_its_documented_layout(self):

@@ -8,6 +8,8 @@
 #include <fmt/format.h>
 
 #include "base/version.h"
+#include "cli/attach.h"
+#include "cli/cp.h"
 #include "cli/diff.h"
 #include "cli/discover.h"
 #include "cli/inspect.h"
@@ -135,7 +137,9 @@ std::vector<std::unique_ptr<Command>> model_commands() {
   commands.push_back(std::make_unique<InitCommand>());
   commands.push_back(std::make_unique<PackCommand>());
   commands.push_back(std::make_unique<TagCommand>());
+  commands.push_back(std::make_unique<CpCommand>());
   commands.push_back(std::make_unique<DiffCommand>());
+  commands.push_back(std::make_unique<AttachCommand>());
   commands.push_back(std::make_unique<DiscoverCommand>());
   commands.push_back(std::make_unique<PushCommand>());
   commands.push_back(std::make_unique<LoginCommand>());

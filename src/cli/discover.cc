@@ -42,9 +42,8 @@ Result<registry::Digest> digest_of(const Call& call, const Remote& remote) {
 Result<Discovered> discover(const Call& call,
                             const Environment& environment,
                             Style style,
-                            const std::string& text,
+                            const Remote& remote,
                             const std::string& type) {
-  const Remote remote = TRY(open_remote(environment, text));
   Discovered found{remote.text(), {}, {}};
   TRY(persistently(call, environment, style, [&]() -> Result<void> {
     const registry::Digest digest = TRY(digest_of(call, remote));
@@ -116,10 +115,12 @@ std::string_view DiscoverCommand::example() const {
 void DiscoverCommand::declare(CLI::App& app) {
   app.add_option("REF", ref_, "An artifact: oci://host/repository:tag")->required();
   app.add_option("--type", type_, "Only what has this artifact type");
+  flags_.declare(app);
 }
 
 Result<void> DiscoverCommand::run(const Call& call, const Environment& environment, Style style) {
-  const Discovered found = TRY(discover(call, environment, style, ref_, type_));
+  const Remote remote = TRY(open_remote(environment, ref_, flags_));
+  const Discovered found = TRY(discover(call, environment, style, remote, type_));
   return environment.out.write(style.json ? as_json(found) : for_people(found));
 }
 

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "cli/command.h"
+#include "cli/registry_flags.h"
 
 namespace weighbridge::cli {
 
@@ -23,6 +24,7 @@ class DiscoverCommand final : public Command {
  private:
   std::string ref_;
   std::string type_;
+  RegistryFlags flags_;
 };
 
 }  // namespace weighbridge::cli

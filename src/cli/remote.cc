@@ -21,7 +21,9 @@ bool is_remote(std::string_view text) {
   return text.starts_with("oci://");
 }
 
-Result<Remote> open_remote(const Environment& environment, std::string_view text) {
+Result<Remote> open_remote(const Environment& environment,
+                           std::string_view text,
+                           const RegistryFlags& flags) {
   const model::Ref ref = TRY(model::Ref::parse(text));
   if (ref.scheme() != model::Scheme::kOci) {
     return Error(base::Code::kInvalid, "this is no artifact in a registry")
@@ -29,7 +31,7 @@ Result<Remote> open_remote(const Environment& environment, std::string_view text
         .with_hint("It is written oci://host/repository:tag.");
   }
   auto reference = TRY(pack::oci_reference(ref));
-  registry::Registries* const registries = TRY(environment.registries());
+  registry::Registries* const registries = TRY(flags.open(environment, reference.host));
   registry::Client* const client = TRY(registries->at(reference.host));
   return Remote{std::move(reference), client};
 }

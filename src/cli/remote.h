@@ -7,6 +7,7 @@
 #include "base/call.h"
 #include "base/result.h"
 #include "cli/command.h"
+#include "cli/registry_flags.h"
 #include "registry/client.h"
 #include "registry/reference.h"
 
@@ -25,7 +26,9 @@ struct Remote {
 bool is_remote(std::string_view text);
 
 // kInvalid: none of an artifact. Or what Environment::registries fails with.
-base::Result<Remote> open_remote(const Environment& environment, std::string_view text);
+base::Result<Remote> open_remote(const Environment& environment,
+                                 std::string_view text,
+                                 const RegistryFlags& flags = {});
 
 // Runs a try until it succeeds, as often as may help; the waits are told on `err`.
 base::Result<void> persistently(const base::Call& call,

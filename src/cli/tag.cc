@@ -47,9 +47,8 @@ Result<std::string> tag_in(const Remote& remote, const std::string& text) {
 Result<Tagged> tag_remote(const Call& call,
                           const Environment& environment,
                           Style style,
-                          const std::string& text,
+                          const Remote& remote,
                           const std::string& new_text) {
-  const Remote remote = TRY(open_remote(environment, text));
   const std::string tag = TRY(tag_in(remote, new_text));
   Tagged tagged;
   TRY(persistently(call, environment, style, [&]() -> Result<void> {
@@ -63,8 +62,13 @@ Result<Tagged> tag_remote(const Call& call,
 
 // Another name for what a name in the store stands for.
 Result<Tagged> tag_local(const Environment& environment,
-                         const model::Ref& from,
-                         const model::Ref& to) {
+                         const std::string& text,
+                         const std::string& new_text) {
+  const model::Ref from = TRY(model::Ref::parse(text));
+  const model::Ref to = TRY(model::Ref::parse(new_text));
+  if (to.scheme() != model::Scheme::kName) {
+    return Error(Code::kInvalid, "a name in the store is written name:tag").in_file(to.printable());
+  }
   const auto store = TRY(environment.open_store({}));
   std::optional<store::RefRecord> record = TRY(store->refs().find(from));
   if (!record || !record->content_id) {
@@ -73,21 +77,6 @@ Result<Tagged> tag_local(const Environment& environment,
   record->ref = to.printable();
   TRY(store->refs().put(to, *record));
   return Tagged{to.printable(), record->content_id->hex()};
-}
-
-Result<Tagged> tag(const Call& call,
-                   const Environment& environment,
-                   Style style,
-                   const std::string& text,
-                   const std::string& new_text) {
-  if (is_remote(text)) {
-    return tag_remote(call, environment, style, text, new_text);
-  }
-  const model::Ref to = TRY(model::Ref::parse(new_text));
-  if (to.scheme() != model::Scheme::kName) {
-    return Error(Code::kInvalid, "a name in the store is written name:tag").in_file(to.printable());
-  }
-  return tag_local(environment, TRY(model::Ref::parse(text)), to);
 }
 
 std::string as_json(const Tagged& tagged) {
@@ -113,10 +102,17 @@ std::string_view TagCommand::example() const {
 void TagCommand::declare(CLI::App& app) {
   app.add_option("REF", ref_, "An artifact in a registry, or what stands in the store")->required();
   app.add_option("NEW", new_, "The tag, or name:tag in the store")->required();
+  flags_.declare(app);
 }
 
 Result<void> TagCommand::run(const Call& call, const Environment& environment, Style style) {
-  const Tagged tagged = TRY(tag(call, environment, style, ref_, new_));
+  Tagged tagged;
+  if (is_remote(ref_)) {
+    const Remote remote = TRY(open_remote(environment, ref_, flags_));
+    tagged = TRY(tag_remote(call, environment, style, remote, new_));
+  } else {
+    tagged = TRY(tag_local(environment, ref_, new_));
+  }
   return environment.out.write(
       style.json ? as_json(tagged) : fmt::format("{} is\n  {}\n", tagged.ref, tagged.digest));
 }

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "cli/command.h"
+#include "cli/registry_flags.h"
 
 namespace weighbridge::cli {
 
@@ -23,6 +24,7 @@ class TagCommand final : public Command {
  private:
   std::string ref_;
   std::string new_;
+  RegistryFlags flags_;
 };
 
 }  // namespace weighbridge::cli
