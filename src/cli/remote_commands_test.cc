@@ -13,12 +13,14 @@
 #include "base/json.h"
 #include "cli/command_line.h"
 #include "cli/remote_list.h"
+#include "formats/seal.h"
 #include "formats/testing/safetensors_writer.h"
 #include "pack/media_types.h"
 #include "pack/oci_source.h"
 #include "pack/testing/archives.h"
 #include "pack/testing/artifacts.h"
 #include "registry/testing/client_fixture.h"
+#include "sources/testing/fake_source.h"
 #include "testing/scratch_directory.h"
 
 namespace weighbridge::cli {
@@ -265,6 +267,36 @@ TEST_F(RemoteCommandsTest, InspectShowsManifestAndConfigAlsoOfArchives) {
   EXPECT_THAT(out_.text, HasSubstr("weighbridge pull"));
   EXPECT_EQ(run({"load", place(":tar")}), 7);
   EXPECT_THAT(err_.text, HasSubstr("weighbridge pull"));
+}
+
+TEST_F(RemoteCommandsTest, AFilterAsksForThePiecesThatCoverItAndNoOthers) {
+  constexpr std::uint64_t kMiB = 1024 * 1024;
+  std::vector<formats::testing::MadeTensor> tensors;
+  for (char name = 'a'; name < 'i'; ++name) {
+    tensors.push_back({std::string(1, name), 4 * kMiB});
+  }
+  const auto bytes = formats::testing::make_safetensors(tensors);
+  std::string text(bytes.size(), '\0');
+  std::memcpy(text.data(), bytes.data(), bytes.size());
+  auto artifact = pack::testing::made_artifact(pack::kModelConfigType, pack::kModelManifestType);
+  artifact.add(kRaw, std::move(text), {{std::string(pack::kFilepath), "model.safetensors"}});
+  const model::File file = sources::testing::sealed_file("model.safetensors", bytes, {});
+  const auto seal =
+      formats::write_seal(
+          {{{file.path, file.size, false, *file.sha256, *file.root, file.pieces, {}}}})
+          .value();
+  std::string seal_text(seal.size(), '\0');
+  std::memcpy(seal_text.data(), seal.data(), seal.size());
+  artifact.add("application/vnd.cncf.model.doc.v1.raw",
+               std::move(seal_text),
+               {{std::string(pack::kFilepath), "weighbridge.seal"}});
+  publish(artifact, "v1");
+  const std::string blob =
+      "/v2/" + kRepository + "/blobs/" + artifact.manifest.layers[0].digest.text();
+  EXPECT_EQ(run({"load", place(":v1"), "--filter", "c", "--json"}), 0) << err_.text;
+  EXPECT_THAT(out_.text, HasSubstr("\"bytes\": 4194304"));
+  // The piece of the header, and the five that a tensor which begins in the middle of one touches.
+  EXPECT_LE(fake_.server().counts(blob).body_bytes, 6 * kMiB);
 }
 
 TEST_F(RemoteCommandsTest, TellsOfEachWaitBeforeItTriesAgain) {

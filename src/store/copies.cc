@@ -1,5 +1,5 @@
-// The index is made of what is wanted, which is one file, and what is kept streams past it: so it
-// needs no memory for the store, nothing on disk that could be stale, and nothing to rebuild.
+// The index is made of what is wanted, which is a few files, and what is kept streams past it: so
+// it needs no memory for the store, nothing on disk that could be stale, and nothing to rebuild.
 
 #include "store/copies.h"
 
@@ -63,12 +63,16 @@ class Search {
 
 }  // namespace
 
-Result<std::vector<Copy>> find_copies(const base::Call& call,
-                                      const Home& home,
-                                      const Blobs& blobs,
-                                      const Refs& refs,
-                                      const formats::SealedFile& wanted) {
-  Search search(wanted);
+Result<std::vector<std::vector<Copy>>> find_copies(
+    const base::Call& call,
+    const Home& home,
+    const Blobs& blobs,
+    const Refs& refs,
+    std::span<const formats::SealedFile* const> wanted) {
+  std::vector<Search> searches;
+  for (const formats::SealedFile* const file : wanted) {
+    searches.emplace_back(*file);
+  }
   std::map<hash::Root, std::uint64_t> sizes;
   const auto note = [&](const std::string& path, const io::FileInfo& info) -> Result<void> {
     if (const auto root = hash::Root::from_hex(path.substr(path.rfind('/') + 1))) {
@@ -79,8 +83,12 @@ Result<std::vector<Copy>> find_copies(const base::Call& call,
   TRY(each_file(home.files(), home.path() + "/blobs", note));
   for (const auto& [root, size] : sizes) {
     TRY(call.check());
-    if (const auto tree = TRY(blobs.tree(root, size)); tree && size > hash::kPieceBytes) {
-      search.look_at_pieces(root, *tree);
+    // Of one piece there is no tree, and nothing that would be shared.
+    const auto tree = size > hash::kPieceBytes ? TRY(blobs.tree(root, size)) : std::nullopt;
+    for (Search& search : searches) {
+      if (tree) {
+        search.look_at_pieces(root, *tree);
+      }
     }
   }
   const auto read_seal = [&](const std::string& path, const io::FileInfo&) -> Result<void> {
@@ -93,15 +101,32 @@ Result<std::vector<Copy>> find_copies(const base::Call& call,
     }
     for (const formats::SealedFile& file : seal->files) {
       const auto held = sizes.find(file.root);
-      if (held != sizes.end() && held->second == file.size) {
-        search.look_at_pieces(file.root, file.pieces);
-        search.look_at_hints(file.root, file.hints);
+      const bool is_held = held != sizes.end() && held->second == file.size;
+      for (Search& search : searches) {
+        if (is_held) {
+          search.look_at_pieces(file.root, file.pieces);
+          search.look_at_hints(file.root, file.hints);
+        }
       }
     }
     return {};
   };
   TRY(each_file(home.files(), home.path() + "/seals", read_seal));
-  return search.take();
+  std::vector<std::vector<Copy>> found;
+  for (Search& search : searches) {
+    found.push_back(search.take());
+  }
+  return found;
+}
+
+Result<std::vector<Copy>> find_copies(const base::Call& call,
+                                      const Home& home,
+                                      const Blobs& blobs,
+                                      const Refs& refs,
+                                      const formats::SealedFile& wanted) {
+  const formats::SealedFile* const one = &wanted;
+  auto found = TRY(find_copies(call, home, blobs, refs, std::span(&one, 1)));
+  return std::move(found.front());
 }
 
 }  // namespace weighbridge::store

@@ -208,6 +208,15 @@ class Copier {
 
 }  // namespace
 
+Result<std::uint64_t> use_copies(const Call& call,
+                                 store::Store& store,
+                                 const formats::SealedFile& wanted,
+                                 store::Partial& partial,
+                                 std::span<const Copy> copies) {
+  return copies.empty() ? Result<std::uint64_t>(0)
+                        : Copier(call, store, wanted, partial, copies).run();
+}
+
 Result<std::uint64_t> take_copies(const Call& call,
                                   store::Store& store,
                                   const formats::SealedFile& wanted,
@@ -217,8 +226,7 @@ Result<std::uint64_t> take_copies(const Call& call,
   }
   const auto copies =
       TRY(store::find_copies(call, store.home(), store.blobs(), store.refs(), wanted));
-  return copies.empty() ? Result<std::uint64_t>(0)
-                        : Copier(call, store, wanted, partial, copies).run();
+  return use_copies(call, store, wanted, partial, copies);
 }
 
 }  // namespace weighbridge::transfer

@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "hash/hash_tree.h"
+#include "store/copies.h"
 #include "transfer/blob_proofs.h"
 #include "transfer/claimed_blob.h"
 #include "transfer/delta.h"
@@ -200,27 +201,45 @@ Result<void> FetchBlobs::have(std::size_t i, store::BlobFile blob) {
   return {};
 }
 
-Result<void> FetchBlobs::copy(Writing& writing) {
-  const model::File& file = this->file(writing.file);
+// As it is sealed; null if copies of it would prove nothing, or it is too small for them.
+const formats::SealedFile* FetchBlobs::sealed(std::size_t i) {
+  const model::File& file = this->file(i);
   if (seal_ == nullptr || file.pieces.empty()) {
-    return {};
+    return nullptr;
   }
-  const auto sealed =
+  const auto found =
       std::ranges::lower_bound(seal_->files, file.path, {}, &formats::SealedFile::path);
-  if (sealed == seal_->files.end() || sealed->path != file.path || sealed->root != file.root) {
+  const bool is_it =
+      found != seal_->files.end() && found->path == file.path && found->root == file.root;
+  return is_it ? &*found : nullptr;
+}
+
+Result<void> FetchBlobs::copy(Wave& wave) {
+  std::vector<const formats::SealedFile*> wanted;
+  std::vector<Writing*> writings;
+  for (Writing& writing : wave) {
+    if (const formats::SealedFile* const file = sealed(writing.file)) {
+      wanted.push_back(file);
+      writings.push_back(&writing);
+    }
+  }
+  if (wanted.empty()) {
     return {};
   }
-  const std::uint64_t copied =
-      TRY(take_copies(call_, parts_.store, *sealed, writing.writer->partial()));
-  counts_.copied_bytes += copied;
-  progress_.grew(file.path, copied);
+  store::Store& store = parts_.store;
+  const auto copies =
+      TRY(store::find_copies(call_, store.home(), store.blobs(), store.refs(), wanted));
+  for (std::size_t i = 0; i < wanted.size(); ++i) {
+    const std::uint64_t copied =
+        TRY(use_copies(call_, store, *wanted[i], writings[i]->writer->partial(), copies[i]));
+    counts_.copied_bytes += copied;
+    progress_.grew(file(writings[i]->file).path, copied);
+  }
   return {};
 }
 
 Result<void> FetchBlobs::fetch(Wave& wave) {
-  for (Writing& writing : wave) {
-    TRY(copy(writing));
-  }
+  TRY(copy(wave));
   TRY(transfer(wave, false));
   return transfer(wave, true);
 }

@@ -65,7 +65,9 @@ class FetchBlobs {
   base::Result<bool> take(std::size_t i, Wave& wave);
   base::Result<void> begun(std::size_t i, store::Blobs::Begun begun, Wave& wave);
   base::Result<void> have(std::size_t i, store::BlobFile blob);
-  base::Result<void> copy(Writing& writing);
+  const formats::SealedFile* sealed(std::size_t i);
+  // What other blobs are said to have.
+  base::Result<void> copy(Wave& wave);
   base::Result<void> fetch(Wave& wave);
   base::Result<void> transfer(Wave& wave, bool peeked);
   // Those that are certainly right, all together; those of which that is still to be seen, one by

@@ -385,6 +385,14 @@ Result<void> Impl::read_blob(const Call& call,
                              const model::File& file,
                              base::Range range,
                              base::BodySink& sink) {
+  const std::string path = store_.home().blob(blob.root());
+  const Error changed = Error(Code::kConflict, "the blob changed while it was read")
+                            .in_file(path)
+                            .with_hint("`weighbridge scrub` finds out whether it is whole.");
+  const LocalFile local = TRY(local_file_of(blob));
+  if (is_of_blob(file.validator) && local.validator != file.validator) {
+    return changed.copy();
+  }
   sources::RangeReader reader(blob.file(), range);
   for (std::uint64_t offset = range.begin; offset < range.end;) {
     TRY(call.check());
@@ -394,13 +402,10 @@ Result<void> Impl::read_blob(const Call& call,
     }
     const std::size_t bytes = TRY(reader.read(offset, window));
     if (bytes == 0) {
-      return Error(Code::kCorrupt, fmt::format("the blob ends at byte {}", offset))
-          .in_file(store_.home().blob(blob.root()));
+      return Error(Code::kCorrupt, fmt::format("the blob ends at byte {}", offset)).in_file(path);
     }
-    if (is_of_blob(file.validator) && TRY(local_file_of(blob)).validator != file.validator) {
-      return Error(Code::kConflict, "the blob changed while it was read")
-          .in_file(store_.home().blob(blob.root()))
-          .with_hint("`weighbridge scrub` finds out whether it is whole.");
+    if (TRY(blob.file().info()).mtime_ns != local.info.mtime_ns) {
+      return changed.copy();
     }
     TRY(sink.landed(bytes));
     offset += bytes;

@@ -5,6 +5,7 @@
 #include <random>
 #include <utility>
 
+#include "formats/seal.h"
 #include "hash/hash_tree.h"
 #include "hash/sha256.h"
 
@@ -47,10 +48,12 @@ Result<std::string> FakeSource::single_file(const base::Call&) {
 }
 
 Result<std::optional<Bytes>> FakeSource::seal(const base::Call&) {
+  log_.with([](Log& log) { ++log.questions; });
   return seal_bytes;
 }
 
 Result<std::optional<Listing>> FakeSource::list(const base::Call& call) {
+  log_.with([](Log& log) { ++log.questions; });
   if (!can_list) {
     return std::optional<Listing>();
   }
@@ -62,13 +65,15 @@ Result<std::optional<Listing>> FakeSource::list(const base::Call& call) {
 }
 
 Result<model::File> FakeSource::find(const base::Call&, std::string_view path) {
+  log_.with([](Log& log) { ++log.questions; });
   const auto found = files.find(path);
-  if (found == files.end()) {
+  const bool is_seal = path == formats::kSealName && seal_bytes;
+  if (found == files.end() && !is_seal) {
     return Error(Code::kNotFound, "no such file").in_file(printable(path));
   }
   model::File file;
   file.path = std::string(path);
-  file.size = found->second.size();
+  file.size = is_seal ? seal_bytes->size() : found->second.size();
   const auto validator = validators.find(path);
   if (validator != validators.end()) {
     file.validator = validator->second;
@@ -131,6 +136,10 @@ Result<void> FakeSource::deliver(const Bytes& bytes,
 
 std::vector<FakeSource::Read> FakeSource::reads() const {
   return log_.with([](const Log& log) { return log.reads; });
+}
+
+std::uint64_t FakeSource::questions() const {
+  return log_.with([](const Log& log) { return log.questions + log.reads.size(); });
 }
 
 std::uint64_t FakeSource::delivered_bytes() const {

@@ -82,11 +82,14 @@ class FakeSource final : public Source {
   // What has been asked for so far, in order.
   std::vector<Read> reads() const;
   std::uint64_t delivered_bytes() const;
+  // Calls that would have sent a packet: of seal, list, find and read.
+  std::uint64_t questions() const;
 
  private:
   struct Log {
     std::vector<Read> reads;
     std::uint64_t delivered_bytes = 0;
+    std::uint64_t questions = 0;  // but for reads
   };
 
   base::Result<void> deliver(const Bytes& bytes,
