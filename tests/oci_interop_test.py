@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import json
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -134,7 +135,8 @@ class Interop(unittest.TestCase):
     def setUp(self):
         self.work = Path(self.enterContext(tempfile.TemporaryDirectory(dir=self.scratch)))
         # Tools keep stores and logins in the home directory.
-        self.home = environment(HOME=str(self.work / "home"))
+        self.home = environment(HOME=str(self.work / "home"),
+                                WEIGHBRIDGE_HOME=str(self.work / "store"))
         (self.work / "home").mkdir()
 
     def tool(self, name, *arguments):
@@ -307,6 +309,145 @@ class Interop(unittest.TestCase):
             self.assertEqual({file["path"]: file["sha256"] for file in inspected["files"]},
                              {path: digest for path, digest in self.expected.items()
                               if path != "weighbridge.seal"})
+        self.in_each_registry(use)
+
+    def pull(self, reference):
+        """What a pull makes of it; the store holds nothing half-done afterwards."""
+        pulled = json.loads(self.weighbridge("pull", f"oci://{reference}", "--json"))
+        self.assertEqual(list((self.work / "store").glob("unpacking/*")), [])
+        self.assertEqual(pulled["proof"], "pinned" if "@" in reference else "origin")
+        return pulled
+
+    def test_pull_gives_what_was_packed_and_fetches_it_once(self):
+        def use(host, directory):
+            shutil.rmtree(self.work / "store", ignore_errors=True)
+            reference = self.push(host)
+            pulled = self.pull(reference)
+            files = {path: digest for path, digest in self.expected.items()
+                     if path != "weighbridge.seal"}
+            self.assertEqual(files_of(Path(pulled["directory"])), files)
+            self.assertTrue(os.access(Path(pulled["directory"]) / "sub/run.sh", os.X_OK))
+            self.assertEqual(pulled["seal_sha256"], self.packed["seal_sha256"])
+            again = self.pull(reference.removesuffix(":v1") + "@" + self.packed["digest"])
+            self.assertEqual(again["fetched_bytes"], 0)
+            self.assertEqual(again["content_id"], pulled["content_id"])
+        self.in_each_registry(use)
+
+    def test_pull_unpacks_what_modctl_builds(self):
+        def use(host, directory):
+            source = directory / "source"
+            shutil.copytree(self.model, source)
+            (source / "Modelfile").write_text("NAME tiny\nCONFIG config.json\n"
+                                              "MODEL *.safetensors\nCODE sub/run.sh\n")
+            for raw in ("true", "false"):
+                reference = f"{host}/their/model:raw-{raw}"
+                self.tool("modctl", "build", "-t", reference, "-f", source / "Modelfile", source,
+                          "--output-remote", "--plain-http", f"--raw={raw}", "--no-progress")
+                files = files_of(Path(self.pull(reference)["directory"]))
+                self.assertEqual(files, {path: self.expected[path] for path in files})
+                self.assertEqual(len(files), 4)
+        self.in_each_registry(use)
+
+    def test_pull_unpacks_the_layouts_of_ormb_kitops_docker_and_ollama(self):
+        made = subprocess.run([FIXTURES, self.work / "made"], check=True, capture_output=True)
+
+        def use(host, directory):
+            for tag, files in json.loads(made.stdout).items():
+                reference = f"{host}/their/made:{tag}"
+                self.tool("oras", "cp", "--from-oci-layout", f"{self.work}/made:{tag}",
+                          "--to-plain-http", reference)
+                self.assertEqual(files_of(Path(self.pull(reference)["directory"])), files)
+                inspected = self.run_json("inspect", f"oci://{reference}") \
+                    if tag.startswith(("ormb", "kitops")) else None
+                if inspected:
+                    self.assertEqual(inspected["artifact"]["layout"], tag.split("-")[0])
+        self.in_each_registry(use)
+
+    def run_json(self, *arguments):
+        return json.loads(self.weighbridge(*arguments, "--json"))
+
+    def test_tags_and_attachments_are_what_oras_and_crane_see(self):
+        def use(host, directory):
+            reference = self.push(host)
+            self.weighbridge("tag", f"oci://{reference}", "best")
+            self.assertEqual(self.tool("crane", "digest", "--insecure",
+                                       reference.replace(":v1", ":best")).strip(),
+                             self.packed["digest"])
+            (self.work / "report.json").write_text("{}")
+            self.tool("oras", "attach", "--plain-http", "--artifact-type",
+                      "application/vnd.example.report", reference, "report.json")
+            found, = self.run_json("discover", f"oci://{reference}")["referrers"]
+            self.assertEqual(found["artifact_type"], "application/vnd.example.report")
+        self.in_each_registry(use)
+
+    def test_cp_keeps_every_byte_in_every_direction(self):
+        def use(host, directory):
+            reference = self.push(host)
+            copies = (f"oci://{host}/org/mounted:v1", f"oci-layout:{directory}/copy:v1")
+            for copy in copies:
+                copied = self.run_json("cp", f"oci://{reference}", copy)
+                self.assertEqual(copied["digest"], self.packed["digest"])
+            # Mounted: nothing was sent.
+            self.assertEqual(self.run_json("cp", f"oci://{reference}",
+                                           f"oci://{host}/org/mounted:v2")["sent_bytes"], 0)
+            self.run_json("cp", copies[1], f"oci://{host}/from/layout:v1")
+            for repository in ("org/mounted", "from/layout"):
+                self.assertEqual(self.tool("crane", "digest", "--insecure",
+                                           f"{host}/{repository}:v1").strip(),
+                                 self.packed["digest"])
+            self.tool("oras", "pull", "--plain-http", f"{host}/from/layout:v1", "-o",
+                      directory / "out")
+            (directory / "out/sub/run.sh").chmod(0o755)
+            self.assert_model(directory / "out")
+        self.in_each_registry(use)
+
+    def test_what_we_attach_oras_discovers(self):
+        def use(host, directory):
+            reference = self.push(host)
+            (self.work / "eval.json").write_text('{"acc": 1}')
+            attached = self.run_json("attach", f"oci://{reference}", self.work / "eval.json",
+                                     "--type", "application/vnd.example.eval")
+            self.assertEqual(attached["subject"], self.packed["digest"])
+            seen = json.loads(self.tool("oras", "discover", "--plain-http", "--format", "json",
+                                        reference))
+            listed, = seen.get("referrers") or seen["manifests"]
+            self.assertEqual(listed["digest"], attached["digest"])
+            self.tool("oras", "pull", "--plain-http",
+                      attached["ref"].removeprefix("oci://"), "-o", directory / "out")
+            self.assertEqual((directory / "out/eval.json").read_text(), '{"acc": 1}')
+        self.in_each_registry(use)
+
+    def test_a_pull_that_is_killed_at_any_moment_leaves_nothing_wrong(self):
+        """A bounded slice of what WB_KILLS=100 does: killed, nothing partial has a final name; then
+        the repetition succeeds and gives the same files."""
+        kills = int(os.environ.get("WB_KILLS", "10"))
+        chance = random.Random(7)
+
+        def use(host, directory):
+            reference = "oci://" + self.push(host)
+            expected = {path: digest for path, digest in self.expected.items()
+                        if path != "weighbridge.seal"}
+            store = self.work / "store"
+            began = time.monotonic()
+            self.weighbridge("pull", reference)
+            whole = time.monotonic() - began
+            for _ in range(kills):
+                shutil.rmtree(store, ignore_errors=True)
+                pull = subprocess.Popen([WEIGHBRIDGE, "pull", reference, "-q"], env=self.home,
+                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                try:
+                    pull.wait(chance.uniform(0, whole))
+                except subprocess.TimeoutExpired:
+                    pull.kill()
+                    pull.wait()
+                for blob in store.glob("blobs/*/*"):
+                    self.assertIn(hashlib.sha256(blob.read_bytes()).hexdigest(),
+                                  expected.values())
+                for snapshot in store.glob("snapshots/*"):
+                    if len(snapshot.name) == 64:
+                        self.assertEqual(files_of(snapshot), expected)
+                again = json.loads(self.weighbridge("pull", reference, "--json"))
+                self.assertEqual(files_of(Path(again["directory"])), expected)
         self.in_each_registry(use)
 
     def test_what_cannot_be_installed_here_is_read_from_its_documented_layout(self):

@@ -141,7 +141,8 @@ base::Result<std::unique_ptr<sources::Source>> open_oci(LazyRegistries& lazy,
                                                         const model::Ref& ref) {
   const registry::Reference reference = TRY(pack::oci_reference(ref));
   registry::Registries* const registries = TRY(lazy.get());
-  return pack::open_oci_source(*TRY(registries->at(reference.host)), ref);
+  registry::Client* const client = TRY(registries->at(reference.host));
+  return std::unique_ptr<sources::Source>(TRY(pack::open_oci_source(*client, ref)));
 }
 
 base::Result<std::unique_ptr<sources::Source>> open_source(const Origins& origins,

@@ -8,7 +8,11 @@
 #include <fmt/format.h>
 
 #include "base/version.h"
+#include "cli/attach.h"
 #include "cli/bundle.h"
+#include "cli/cp.h"
+#include "cli/diff.h"
+#include "cli/discover.h"
 #include "cli/inspect.h"
 #include "cli/load.h"
 #include "cli/lock.h"
@@ -20,6 +24,7 @@
 #include "cli/report.h"
 #include "cli/seal.h"
 #include "cli/store_commands.h"
+#include "cli/tag.h"
 #include "cli/verify.h"
 
 namespace weighbridge::cli {
@@ -123,6 +128,11 @@ std::vector<std::unique_ptr<Command>> model_commands() {
   commands.push_back(std::make_unique<ImportCommand>());
   commands.push_back(std::make_unique<InitCommand>());
   commands.push_back(std::make_unique<PackCommand>());
+  commands.push_back(std::make_unique<TagCommand>());
+  commands.push_back(std::make_unique<CpCommand>());
+  commands.push_back(std::make_unique<DiffCommand>());
+  commands.push_back(std::make_unique<AttachCommand>());
+  commands.push_back(std::make_unique<DiscoverCommand>());
   commands.push_back(std::make_unique<PushCommand>());
   commands.push_back(std::make_unique<LoginCommand>());
   commands.push_back(std::make_unique<LogoutCommand>());

@@ -19,7 +19,7 @@ std::string names_of(const std::vector<FlagHelp>& flags) {
 }
 
 // In single quotes, for any of the three; `also` are escaped by a backslash besides.
-std::string quoted(std::string_view text, std::string_view also = "") {
+std::string shell_quoted(std::string_view text, std::string_view also = "") {
   std::string quoted = "'";
   for (const char c : text) {
     if (c == '\'') {
@@ -98,11 +98,11 @@ std::string zsh_script(const ProgramHelp& program) {
   std::string commands;
   std::string cases;
   for (const CommandHelp& command : program.commands) {
-    commands += fmt::format("    {}\n", quoted(command.name + ":" + command.summary, "\\"));
+    commands += fmt::format("    {}\n", shell_quoted(command.name + ":" + command.summary, "\\"));
     cases += fmt::format("    {})\n      _arguments", command.name);
     for (const FlagHelp& flag : command.flags) {
       for (const std::string& name : flag.names) {
-        const std::string text = quoted(flag.text, kInSpec);
+        const std::string text = shell_quoted(flag.text, kInSpec);
         cases += fmt::format(
             " \\\n        '*{}['{}']{}'",
             name,
@@ -147,7 +147,7 @@ fi
 std::string fish_flag(const ProgramHelp& program,
                       std::string_view condition,
                       const FlagHelp& flag) {
-  std::string line = fmt::format("complete -c {} -n {}", program.name, quoted(condition));
+  std::string line = fmt::format("complete -c {} -n {}", program.name, shell_quoted(condition));
   for (const std::string& name : flag.names) {
     const bool is_long = name.starts_with("--");
     line += fmt::format(" -{} {}", is_long ? "l" : "s", name.substr(is_long ? 2 : 1));
@@ -158,7 +158,7 @@ std::string fish_flag(const ProgramHelp& program,
   if (!flag.choices.empty()) {
     line += fmt::format(" -a '{}'", fmt::join(flag.choices, " "));
   }
-  return line + fmt::format(" -d {}\n", quoted(flag.text, "\\"));
+  return line + fmt::format(" -d {}\n", shell_quoted(flag.text, "\\"));
 }
 
 std::string fish_script(const ProgramHelp& program) {
@@ -172,7 +172,7 @@ std::string fish_script(const ProgramHelp& program) {
                         program.name,
                         kNoCommand,
                         command.name,
-                        quoted(command.summary, "\\"));
+                        shell_quoted(command.summary, "\\"));
     const std::string seen = "__fish_seen_subcommand_from " + command.name;
     for (const FlagHelp& flag : command.flags) {
       text += fish_flag(program, seen, flag);
@@ -181,7 +181,7 @@ std::string fish_script(const ProgramHelp& program) {
       if (!argument.choices.empty()) {
         text += fmt::format("complete -c {} -n {} -f -a '{}'\n",
                             program.name,
-                            quoted(seen),
+                            shell_quoted(seen),
                             fmt::join(argument.choices, " "));
       }
     }

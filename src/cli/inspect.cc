@@ -10,8 +10,10 @@
 
 #include "base/text.h"
 #include "base/units.h"
+#include "cli/artifact_report.h"
 #include "cli/open_ref.h"
 #include "cli/progress.h"
+#include "cli/remote.h"
 #include "cli/report.h"
 #include "index/index.h"
 #include "loader/required_proof.h"
@@ -31,8 +33,9 @@ constexpr std::size_t kFlushBytes = 256 * base::kKiB;
 
 struct Inspected {
   model::Ref ref;
-  index::Index index;
-  std::vector<Trust> trusts;  // of the files of the snapshot, in their order
+  std::optional<ArtifactReport> artifact;  // that the files stand in
+  std::optional<index::Index> index;       // nothing where no tensors stand in files of it
+  std::vector<Trust> trusts;               // of the files of the snapshot, in their order
   std::optional<hash::Root> content_id;
 };
 
@@ -79,15 +82,29 @@ Result<Inspected> inspect(const Call& call,
                           Trust least_trust) {
   OpenedRef opened = TRY(open_ref_through_store(environment, text, offline));
   sources::Source& source = *opened.source;
+  std::optional<ArtifactReport> artifact;
+  TRY(persistently(call, environment, style, [&]() -> Result<void> {
+    if (!offline) {
+      artifact = TRY(report_artifact(call, opened.origin ? *opened.origin : source));
+    }
+    return {};
+  }));
+  if (artifact && !is_streamable(*artifact)) {
+    return Inspected{std::move(opened.ref), std::move(artifact), {}, {}, {}};
+  }
   model::Snapshot snapshot = TRY(transfer::resolve(call, source, opened.ref));
-  index::Index index =
-      TRY(index::Index::open(call, environment.transfer, source, std::move(snapshot)));
+  auto found = index::Index::open(call, environment.transfer, source, std::move(snapshot));
+  if (artifact && !found.ok() && found.error().code() == base::Code::kNotFound) {
+    return Inspected{std::move(opened.ref), std::move(artifact), {}, {}, {}};
+  }
+  index::Index index = TRY(std::move(found));
   TRY(loader::require_proof(index, least_trust));
   TRY(prove_whole(call, environment, style, source, index));
   std::vector<Trust> trusts = trusts_of(environment.transfer, source, index);
   const auto content_id = transfer::content_id_of(
       index.snapshot(), source, environment.transfer.first_seen(), environment.transfer.trees());
-  return Inspected{std::move(opened.ref), std::move(index), std::move(trusts), content_id};
+  return Inspected{
+      std::move(opened.ref), std::move(artifact), std::move(index), std::move(trusts), content_id};
 }
 
 // Text that leaves for `out` whenever there is enough of it. Confined.
@@ -144,15 +161,8 @@ void tensor_object(base::JsonWriter& json,
   json.end_object();
 }
 
-Result<void> print_json(const Inspected& inspected, Output& out) {
-  const model::Snapshot& snapshot = inspected.index.snapshot();
-  Pages pages(out);
-  base::JsonWriter json(pages.text());
-  json.begin_object();
-  json.key("ref");
-  json.text(inspected.ref.printable());
-  json.key("content_id");
-  root_or_null(json, inspected.content_id);
+Result<void> print_files(const Inspected& inspected, Pages& pages, base::JsonWriter& json) {
+  const model::Snapshot& snapshot = inspected.index->snapshot();
   json.key("files");
   json.begin_array();
   for (std::size_t i = 0; i < snapshot.files.size(); ++i) {
@@ -162,25 +172,41 @@ Result<void> print_json(const Inspected& inspected, Output& out) {
   json.end_array();
   json.key("tensors");
   json.begin_array();
-  for (const index::IndexedFile& indexed : inspected.index.files()) {
+  for (const index::IndexedFile& indexed : inspected.index->files()) {
     for (const model::TensorEntry& tensor : indexed.table->tensors) {
       tensor_object(json, tensor, snapshot.files[indexed.file].path);
       TRY(pages.turn());
     }
   }
   json.end_array();
+  return {};
+}
+
+Result<void> print_json(const Inspected& inspected, Output& out) {
+  Pages pages(out);
+  base::JsonWriter json(pages.text());
+  json.begin_object();
+  json.key("ref");
+  json.text(inspected.ref.printable());
+  json.key("content_id");
+  root_or_null(json, inspected.content_id);
+  if (inspected.artifact) {
+    json.key("artifact");
+    artifact_object(json, *inspected.artifact);
+  }
+  if (inspected.index) {
+    TRY(print_files(inspected, pages, json));
+  }
   json.end_object();
   pages.text() += '\n';
   return pages.flush();
 }
 
-Result<void> print_for_people(const Inspected& inspected, Output& out) {
-  const model::Snapshot& snapshot = inspected.index.snapshot();
-  Pages pages(out);
-  pages.text() += fmt::format("{}\n  {}, {}\n",
-                              inspected.ref.printable(),
+Result<void> print_files_for_people(const Inspected& inspected, Pages& pages) {
+  const model::Snapshot& snapshot = inspected.index->snapshot();
+  pages.text() += fmt::format("  {}, {}\n",
                               counted(snapshot.files.size(), "file"),
-                              counted(inspected.index.tensor_count(), "tensor"));
+                              counted(inspected.index->tensor_count(), "tensor"));
   if (inspected.content_id) {
     pages.text() += fmt::format("  content_id {}\n", inspected.content_id->hex());
   }
@@ -193,7 +219,7 @@ Result<void> print_for_people(const Inspected& inspected, Output& out) {
     TRY(pages.turn());
   }
   pages.text() += "tensors: size, type, name, shape, file\n";
-  for (const index::IndexedFile& indexed : inspected.index.files()) {
+  for (const index::IndexedFile& indexed : inspected.index->files()) {
     for (const model::TensorEntry& tensor : indexed.table->tensors) {
       pages.text() += fmt::format("  {:>9}  {:<7}  {}  [{}]  {}\n",
                                   base::format_bytes(tensor.bytes.size()),
@@ -203,6 +229,22 @@ Result<void> print_for_people(const Inspected& inspected, Output& out) {
                                   base::printable(snapshot.files[indexed.file].path));
       TRY(pages.turn());
     }
+  }
+  return {};
+}
+
+Result<void> print_for_people(const Inspected& inspected, Output& out) {
+  Pages pages(out);
+  pages.text() += inspected.ref.printable() + "\n";
+  if (inspected.artifact) {
+    pages.text() += artifact_text(*inspected.artifact);
+  }
+  if (inspected.index) {
+    TRY(print_files_for_people(inspected, pages));
+  } else {
+    pages.text() += is_streamable(*inspected.artifact)
+                        ? "  it has no safetensors files\n"
+                        : "  its files stand in archives; `weighbridge pull` unpacks them\n";
   }
   return pages.flush();
 }

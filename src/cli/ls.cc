@@ -8,6 +8,7 @@
 
 #include "base/text.h"
 #include "base/units.h"
+#include "cli/remote_list.h"
 #include "cli/report.h"
 #include "cli/store_commands.h"
 #include "cli/stored_ref.h"
@@ -25,6 +26,7 @@ constexpr CommandText kText{
     "Example:\n"
     "  weighbridge ls\n"
     "  weighbridge ls https://models.example/qwen/\n"
+    "  weighbridge ls oci://registry.example/qwen --remote    # its tags\n"
     "'part' marks a model of which files are missing: `weighbridge pull` completes it."};
 
 constexpr std::int64_t kSecond = 1'000'000'000;
@@ -153,15 +155,20 @@ class LsCommand final : public Command {
 
   void declare(CLI::App& app) override {
     app.add_option("REF", ref_, "Only this one, as it was pulled or adopted");
+    app.add_flag("--remote", remote_, "The repositories or tags of a registry: oci://HOST[/NAME]");
   }
 
-  Result<void> run(const Call&, const Environment& environment, Style style) override {
+  Result<void> run(const Call& call, const Environment& environment, Style style) override {
+    if (remote_) {
+      return list_remote(call, environment, style, ref_);
+    }
     const Listed listed = TRY(list(environment, ref_));
     return environment.out.write(style.json ? as_json(listed) : for_people(listed));
   }
 
  private:
   std::string ref_;
+  bool remote_ = false;
 };
 
 }  // namespace

@@ -4,6 +4,9 @@
 
 #include <CLI/CLI.hpp>
 
+#include "cli/progress.h"
+#include "pack/oci_source.h"
+#include "pack/unpacked_source.h"
 #include "transfer/store_source.h"
 
 namespace weighbridge::cli {
@@ -16,6 +19,25 @@ Result<OpenedRef> open_ref(const Environment& environment, std::string_view text
   model::Ref ref = TRY(model::Ref::parse(text));
   auto source = TRY(environment.open_source(ref));
   return OpenedRef{std::move(ref), nullptr, nullptr, std::move(source)};
+}
+
+Result<std::unique_ptr<sources::Source>> open_to_pull(const base::Call& call,
+                                                      const Environment& environment,
+                                                      Style style,
+                                                      const model::Ref& ref,
+                                                      const std::string& home) {
+  auto source = TRY(environment.open_source(ref));
+  auto* const artifact = dynamic_cast<pack::ArtifactSource*>(source.get());
+  if (artifact == nullptr) {
+    return source;
+  }
+  (void)source.release();
+  transfer::Progress progress;
+  const ProgressDisplay display(call.clock(), "unpacking", progress, environment.err, style);
+  return pack::unpack_archives(call,
+                               std::unique_ptr<pack::ArtifactSource>(artifact),
+                               {environment.files, home + "/unpacking"},
+                               progress);
 }
 
 void declare_offline(CLI::App& app, bool& offline) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 #include <string_view>
 
 #include "cli/command.h"
@@ -20,6 +21,14 @@ struct OpenedRef {
 
 // kInvalid, kUnsupported or kNotFound as Ref::parse and the environment's OpenSource say.
 base::Result<OpenedRef> open_ref(const Environment& environment, std::string_view text);
+
+// The source that `pull` copies from. Where files stand in archives of an artifact, they have been
+// unpacked when this returns, below `home`, and stay there as long as the source.
+base::Result<std::unique_ptr<sources::Source>> open_to_pull(const base::Call& call,
+                                                            const Environment& environment,
+                                                            Style style,
+                                                            const model::Ref& ref,
+                                                            const std::string& home);
 
 // The flag --offline of the commands that read a model.
 void declare_offline(CLI::App& app, bool& offline);

@@ -48,7 +48,8 @@ Result<PullReport> PullCommand::pull(const Call& call,
   const auto store = TRY(environment.open_store(limits));
   std::unique_ptr<sources::Source> origin;
   if (ref.scheme() != model::Scheme::kName) {
-    origin = TRY(environment.open_source(ref));
+    origin = offline_ ? TRY(environment.open_source(ref))
+                      : TRY(open_to_pull(call, environment, style, ref, store->home().path()));
   }
   PullReport report;
   {

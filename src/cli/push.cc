@@ -109,7 +109,7 @@ Result<void> PushCommand::run(const Call& call, const Environment& environment, 
   const registry::Reference to = TRY(registry::Reference::parse(to_));
   registry::Registries* const registries = TRY(flags_.open(environment, to.host));
   registry::Client* const client = TRY(registries->at(to.host));
-  const OpenedRef from = TRY(open_ref(environment, ref_));
+  const OpenedRef from = TRY(open_ref_through_store(environment, ref_, false));
   const pack::PushParts parts{environment.files,
                               environment.transfer,
                               environment.local_proofs,

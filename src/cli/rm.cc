@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "base/units.h"
+#include "cli/remote_list.h"
 #include "cli/report.h"
 #include "cli/store_commands.h"
 #include "cli/stored_ref.h"
@@ -22,6 +23,7 @@ constexpr CommandText kText{
     "Take a model off this machine",
     "Example:\n"
     "  weighbridge rm https://models.example/qwen/\n"
+    "  weighbridge rm oci://registry.example/qwen:v1 --remote    # from the registry\n"
     "Files that other models share stay. Of an adopted directory only the record goes."};
 
 // What went.
@@ -82,15 +84,20 @@ class RmCommand final : public Command {
 
   void declare(CLI::App& app) override {
     app.add_option("REF", ref_, "As it was pulled or adopted, or as `ls` prints it")->required();
+    app.add_flag("--remote", remote_, "Delete the artifact oci://HOST/NAME:TAG in its registry");
   }
 
   Result<void> run(const Call& call, const Environment& environment, Style style) override {
+    if (remote_) {
+      return remove_remote(call, environment, style, ref_);
+    }
     const Removed removed = TRY(remove(call, environment, ref_));
     return environment.out.write(style.json ? as_json(removed) : for_people(removed));
   }
 
  private:
   std::string ref_;
+  bool remote_ = false;
 };
 
 }  // namespace

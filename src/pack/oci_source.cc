@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -14,7 +15,7 @@
 #include "base/text.h"
 #include "formats/seal.h"
 #include "pack/plan.h"
-#include "pack/remote_artifact.h"
+#include "pack/seal_check.h"
 #include "registry/reference.h"
 #include "sync/guarded.h"
 
@@ -27,21 +28,10 @@ using base::Error;
 using base::Result;
 using sources::Listing;
 
-// A manifest and what its layers give. Never changes once it is made.
-struct Opened {
-  RemoteArtifact artifact;
-  ArtifactPlan plan;
-
-  const PlannedFile* find(std::string_view path) const {
-    const auto found = std::ranges::lower_bound(plan.files, path, {}, &PlannedFile::path);
-    return found != plan.files.end() && found->path == path ? &*found : nullptr;
-  }
-
-  // The layer that is the file as a whole; null if there are several.
-  const registry::Descriptor* layer_of(const PlannedFile& file) const {
-    return file.layers.size() == 1 ? &artifact.manifest.layers[file.layers[0]] : nullptr;
-  }
-};
+const PlannedFile* find_file(const ArtifactPlan& plan, std::string_view path) {
+  const auto found = std::ranges::lower_bound(plan.files, path, {}, &PlannedFile::path);
+  return found != plan.files.end() && found->path == path ? &*found : nullptr;
+}
 
 Error only_archives() {
   return Error(Code::kUnsupported, "files of this artifact stand in archives")
@@ -57,51 +47,8 @@ bool may_hold_weights(const registry::Descriptor& layer) {
   });
 }
 
-Error contradicts(std::string_view path, std::string_view why) {
-  return {
-      Code::kCorrupt,
-      fmt::format(
-          "the seal contradicts the manifest that names it: '{}' {}", base::printable(path), why)};
-}
-
-// One file of the seal against the layers.
-Result<void> compare_file(const Opened& opened, const formats::SealedFile& sealed) {
-  const PlannedFile* const planned = opened.find(sealed.path);
-  if (planned == nullptr) {
-    return opened.plan.archives.empty() ? contradicts(sealed.path, "is in no layer")
-                                        : only_archives();
-  }
-  if (planned->size != sealed.size) {
-    return contradicts(
-        sealed.path,
-        fmt::format("has {} bytes in its layer, {} in the seal", planned->size, sealed.size));
-  }
-  const registry::Descriptor* const layer = opened.layer_of(*planned);
-  const auto sha256 = layer == nullptr ? std::nullopt : layer->digest.sha256();
-  const auto root = layer == nullptr ? std::nullopt : layer->digest.root();
-  if ((sha256 && *sha256 != sealed.sha256) || (root && *root != sealed.root)) {
-    return contradicts(sealed.path,
-                       fmt::format("is {} in the layers, SHA-256 {} in the seal",
-                                   layer->digest.text(),
-                                   sealed.sha256.hex()));
-  }
-  return {};
-}
-
-Result<void> compare(const Opened& opened, const formats::Seal& seal) {
-  for (const formats::SealedFile& sealed : seal.files) {
-    TRY(compare_file(opened, sealed));
-  }
-  for (const PlannedFile& planned : opened.plan.files) {
-    if (!std::ranges::binary_search(seal.files, planned.path, {}, &formats::SealedFile::path)) {
-      return contradicts(planned.path, "is a layer, and not in the seal");
-    }
-  }
-  return {};
-}
-
 // Thread-safe: the client is, and the manifest is set once.
-class OciSource final : public sources::Source {
+class OciSource final : public ArtifactSource {
  public:
   OciSource(registry::Client& client, registry::Reference reference)
       : client_(client), reference_(std::move(reference)), name_("oci://" + reference_.text()) {}
@@ -113,38 +60,53 @@ class OciSource final : public sources::Source {
   }
 
   Result<std::optional<std::vector<std::byte>>> seal(const Call& call) override {
-    const auto opened = TRY(open(call));
-    if (!opened->plan.seal) {
+    const auto artifact = TRY(open(call));
+    auto bytes = TRY(seal_layer(call));
+    if (bytes && !artifact->plan.archives.empty()) {
+      return only_archives().in_file(name_);  // which files there are, they alone say
+    }
+    if (bytes) {
+      TRY(check_seal(*bytes, files_of(*artifact), printable(formats::kSealName)));
+    }
+    return bytes;
+  }
+
+  Result<std::optional<std::vector<std::byte>>> seal_layer(const Call& call) override {
+    const auto artifact = TRY(open(call));
+    if (!artifact->plan.seal) {
       return std::optional<std::vector<std::byte>>();
     }
-    const registry::Descriptor& layer = opened->artifact.manifest.layers[*opened->plan.seal];
+    const registry::Descriptor& layer = artifact->manifest.layers[*artifact->plan.seal];
     const std::string text =
         TRY(client_.get_blob(call, reference_.repository, layer, formats::kMaxSealBytes));
     const auto bytes = std::as_bytes(std::span(text));
-    const auto seal = formats::parse_seal(bytes);
-    if (seal.ok()) {  // who asks parses it again, and says what is wrong with it
-      if (auto agrees = compare(*opened, seal.value()); !agrees.ok()) {
-        return std::move(agrees).error().in_file(printable(formats::kSealName));
-      }
-    }
     return std::optional(std::vector<std::byte>(bytes.begin(), bytes.end()));
+  }
+
+  Result<std::shared_ptr<const RemoteArtifact>> artifact(const Call& call) override {
+    return open(call);
+  }
+
+  Result<std::string> config(const Call& call) override {
+    const auto artifact = TRY(open(call));
+    return client_.get_blob(
+        call, reference_.repository, artifact->manifest.config, registry::kMaxManifestBytes);
   }
 
   model::Trust seal_trust() const override { return trust_of_manifest(); }
 
   Result<std::optional<Listing>> list(const Call& call) override {
-    const auto opened = TRY(open(call));
-    const auto& layers = opened->artifact.manifest.layers;
-    const bool hidden = std::ranges::any_of(opened->plan.archives, [&](const auto& archive) {
+    const auto artifact = TRY(open(call));
+    const auto& layers = artifact->manifest.layers;
+    const bool hidden = std::ranges::any_of(artifact->plan.archives, [&](const auto& archive) {
       return may_hold_weights(layers[archive.layer]);
     });
-    if (hidden || opened->plan.files.empty()) {
+    if (hidden || artifact->plan.files.empty()) {
       return only_archives().in_file(name_);
     }
     Listing listing;
-    listing.files =
-        snapshot_of(opened->plan, opened->artifact.manifest, name_, trust_of_manifest()).files;
-    for (const PlannedArchive& archive : opened->plan.archives) {
+    listing.files = files_of(*artifact);
+    for (const PlannedArchive& archive : artifact->plan.archives) {
       listing.refused.push_back({layers[archive.layer].digest.text(),
                                  "it is an archive, which only `weighbridge pull` unpacks"});
     }
@@ -153,15 +115,30 @@ class OciSource final : public sources::Source {
   }
 
   Result<model::File> find(const Call& call, std::string_view path) override {
-    const auto opened = TRY(open(call));
-    model::Snapshot all =
-        snapshot_of(opened->plan, opened->artifact.manifest, name_, trust_of_manifest());
-    const model::File* const found = all.find(path);
-    if (found == nullptr) {
-      return Error(Code::kNotFound, "no layer of the artifact is this file")
-          .in_file(printable(path));
+    const auto artifact = TRY(open(call));
+    if (path == formats::kSealName && artifact->plan.seal) {
+      const registry::Descriptor& layer = artifact->manifest.layers[*artifact->plan.seal];
+      model::File seal;
+      seal.path = std::string(path);
+      seal.size = layer.size;
+      seal.validator.etag = layer.digest.text();
+      return seal;
     }
-    return model::File(*found);
+    for (model::File& file : files_of(*artifact)) {
+      if (file.path == path) {
+        return std::move(file);
+      }
+    }
+    return Error(Code::kNotFound, "no layer of the artifact is this file").in_file(printable(path));
+  }
+
+  Result<void> read_layer(const Call& call,
+                          std::size_t layer,
+                          base::Range range,
+                          base::BodySink& sink) override {
+    const auto artifact = TRY(open(call));
+    return client_.read_blob(
+        call, reference_.repository, artifact->manifest.layers[layer], range, sink);
   }
 
   Result<void> read(const Call& call,
@@ -181,13 +158,10 @@ class OciSource final : public sources::Source {
 
   // The manifest's digest tells two revisions of a tag apart.
   std::string identity(std::string_view path) const override {
-    const auto opened = opened_.with([](const auto& held) { return held; });
-    return fmt::format(
-        "oci://{}/{}@{}/{}",
-        reference_.host,
-        reference_.repository,
-        opened == nullptr ? to_text(reference_.name()) : opened->artifact.fetched.digest.text(),
-        path);
+    const auto artifact = artifact_.with([](const auto& held) { return held; });
+    const std::string revision = artifact == nullptr ? registry::to_text(reference_.name())
+                                                     : artifact->fetched.digest.text();
+    return fmt::format("oci://{}/{}@{}/{}", reference_.host, reference_.repository, revision, path);
   }
 
   // A registry hands blobs on from storage that bears more; its own processes should not have to.
@@ -201,20 +175,15 @@ class OciSource final : public sources::Source {
   }
 
   // Of several that ask at once, what came first holds for all.
-  Result<std::shared_ptr<const Opened>> open(const Call& call) {
-    if (auto opened = opened_.with([](const auto& held) { return held; })) {
-      return opened;
+  Result<std::shared_ptr<const RemoteArtifact>> open(const Call& call) {
+    if (auto artifact = artifact_.with([](const auto& held) { return held; })) {
+      return artifact;
     }
-    RemoteArtifact artifact = TRY(fetch_artifact(call, client_, reference_));
-    auto plan = plan_artifact(artifact.manifest);
-    if (!plan.ok()) {
-      return std::move(plan).error().in_file(name_);
-    }
-    auto opened =
-        std::make_shared<const Opened>(Opened{std::move(artifact), std::move(plan).value()});
-    return opened_.with([&](std::shared_ptr<const Opened>& held) {
+    auto fetched =
+        std::make_shared<const RemoteArtifact>(TRY(fetch_artifact(call, client_, reference_)));
+    return artifact_.with([&](std::shared_ptr<const RemoteArtifact>& held) {
       if (held == nullptr) {
-        held = std::move(opened);
+        held = std::move(fetched);
       }
       return held;
     });
@@ -225,14 +194,14 @@ class OciSource final : public sources::Source {
                            const model::File& file,
                            base::Range range,
                            base::BodySink& sink) {
-    const auto opened = TRY(open(call));
-    const PlannedFile* const planned = opened->find(file.path);
+    const auto artifact = TRY(open(call));
+    const PlannedFile* const planned = find_file(artifact->plan, file.path);
     if (planned == nullptr || planned->size != file.size) {
       return Error(Code::kConflict, "the artifact holds no such file of that size");
     }
     std::uint64_t layer_begin = 0;
     for (const std::size_t i : planned->layers) {
-      const registry::Descriptor& layer = opened->artifact.manifest.layers[i];
+      const registry::Descriptor& layer = artifact->manifest.layers[i];
       const std::uint64_t begin = std::max(range.begin, layer_begin);
       const std::uint64_t end = std::min(range.end, layer_begin + layer.size);
       if (begin < end) {
@@ -247,10 +216,23 @@ class OciSource final : public sources::Source {
   registry::Client& client_;
   const registry::Reference reference_;
   const std::string name_;
-  sync::Guarded<std::shared_ptr<const Opened>> opened_;
+  sync::Guarded<std::shared_ptr<const RemoteArtifact>> artifact_;
 };
 
 }  // namespace
+
+std::vector<model::File> files_of(const RemoteArtifact& artifact) {
+  std::vector<model::File> files =
+      snapshot_of(artifact.plan, artifact.manifest, {}, artifact.trust()).files;
+  for (std::size_t i = 0; i < files.size(); ++i) {
+    std::string digests;
+    for (const std::size_t layer : artifact.plan.files[i].layers) {
+      digests += artifact.manifest.layers[layer].digest.text() + " ";
+    }
+    files[i].validator.etag = registry::Digest::of(digests).text();
+  }
+  return files;
+}
 
 Result<registry::Reference> oci_reference(const model::Ref& ref) {
   if (ref.location().find('?') != std::string::npos) {
@@ -263,9 +245,9 @@ Result<registry::Reference> oci_reference(const model::Ref& ref) {
   return reference;
 }
 
-Result<std::unique_ptr<sources::Source>> open_oci_source(registry::Client& client,
-                                                         const model::Ref& ref) {
-  return std::unique_ptr<sources::Source>(
+Result<std::unique_ptr<ArtifactSource>> open_oci_source(registry::Client& client,
+                                                        const model::Ref& ref) {
+  return std::unique_ptr<ArtifactSource>(
       std::make_unique<OciSource>(client, TRY(oci_reference(ref))));
 }
 

@@ -27,7 +27,7 @@ class LocalFilePush {
 
   Result<PushedContent> run(const Call& call) {
     if (push_.parts.local_proofs != nullptr) {
-      met_ = push_.parts.local_proofs->meet(call, push_.from.source, file_);
+      met_ = push_.parts.local_proofs->meet(call, push_.from.source, file_, false);
     }
     const auto ranges = TRY(layer_ranges(file_.size, push_.layer_limit_bytes));
     if (ranges.size() > 1) {

@@ -45,7 +45,12 @@ Result<RemoteArtifact> fetch_artifact(const Call& call,
   if (!manifest.ok()) {
     return std::move(manifest).error().in_file("oci://" + reference.text());
   }
-  return RemoteArtifact{reference, std::move(fetched), std::move(manifest).value()};
+  auto plan = plan_artifact(manifest.value());
+  if (!plan.ok()) {
+    return std::move(plan).error().in_file("oci://" + reference.text());
+  }
+  return RemoteArtifact{
+      reference, std::move(fetched), std::move(manifest).value(), std::move(plan).value()};
 }
 
 }  // namespace weighbridge::pack

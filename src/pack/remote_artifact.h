@@ -1,7 +1,5 @@
 #pragma once
 
-#include <string>
-
 #include "base/call.h"
 #include "base/result.h"
 #include "model/proof.h"
@@ -19,12 +17,15 @@ struct RemoteArtifact {
   registry::FetchedManifest fetched;
   registry::Manifest manifest;
 
+  ArtifactPlan plan;
+
   // The trust with which the manifest holds what it names: kPinned by digest, kOrigin by tag.
   model::Trust trust() const;
 };
 
 // The manifest that the reference names. Of an index that lists one manifest alone, that one. What
-// registry::Client::get_manifest and parse_manifest fail with; kUnsupported: an index of several.
+// registry::Client::get_manifest, parse_manifest and plan_artifact fail with; kUnsupported: an
+// index of several.
 base::Result<RemoteArtifact> fetch_artifact(const base::Call& call,
                                             registry::Client& client,
                                             const registry::Reference& reference);

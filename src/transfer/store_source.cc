@@ -77,6 +77,12 @@ class Impl final : public StoreSource {
   }
 
   Result<std::optional<std::vector<std::byte>>> seal(const Call& call) override;
+
+  // As the origin holds it, or held it when it was pulled.
+  model::Trust seal_trust() const override {
+    return may_ask() ? origin_->seal_trust() : record_ ? record_->trust : model::Trust::kOrigin;
+  }
+
   Result<std::optional<sources::Listing>> list(const Call& call) override;
   Result<model::File> find(const Call& call, std::string_view path) override;
   Result<std::optional<LocalFile>> local(const Call& call, std::string_view path) override;
@@ -150,9 +156,9 @@ class Impl final : public StoreSource {
     std::map<std::string, KnownFile, std::less<>> known;
     std::map<std::string, Lease> leases;
     std::set<std::string> from_origin;  // whatever blobs there are
-    sources::LocalReadCounts reads_;
   };
 
+  sources::LocalReadCounts reads_;
   sync::Guarded<Files> files_;
   sync::Guarded<std::optional<GivenSeal>> given_;
   std::atomic<bool> is_local_ = false;  // all that is known is in the store

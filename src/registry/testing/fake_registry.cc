@@ -210,8 +210,12 @@ Fault FakeRegistry::route(State& state, const HttpRequest& request) {
     return list(request, "repositories", names);
   }
   if (target.kind == "tags") {
+    const auto found = state.repositories.find(target.repository);
+    if (found == state.repositories.end()) {
+      return refusal(404, "NAME_UNKNOWN");
+    }
     std::vector<std::string> names;
-    for (const auto& [tag, digest] : state.repositories[target.repository].tags) {
+    for (const auto& [tag, digest] : found->second.tags) {
       names.push_back(tag);
     }
     return list(request, "tags", names);
@@ -335,6 +339,10 @@ Fault FakeRegistry::manifest_request(State& state,
   if (request.method == "DELETE") {
     if (!rules_.deletes) {
       return refusal(405, "UNSUPPORTED");
+    }
+    if (tag != in.tags.end()) {
+      in.tags.erase(tag);
+      return status(202);
     }
     std::erase_if(in.tags, [&](const auto& entry) { return entry.second == found->first; });
     in.manifests.erase(found);
