@@ -123,7 +123,8 @@ def rows(test):
 
 
 # Commands that are tested where they are at home: registries, air gaps, locks.
-ELSEWHERE = {"push", "login", "logout", "copy", "export", "import", "lock", "tags", "index"}
+ELSEWHERE = {"push", "login", "logout", "tag", "cp", "diff", "attach", "discover", "export", "import",
+             "lock"}
 
 
 class EveryCommand(Commands):
