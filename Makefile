@@ -12,7 +12,8 @@ weighbridge:
 	cmake --preset release
 	cmake --build --preset release --target weighbridge -j $(JOBS)
 
-# Seals a real model, serves it, loads it, and shows each kind of damage caught.
+# A real model: sealed, served, loaded, each kind of damage caught; kept in a store, pushed to a
+# registry and loaded from there.
 demo: weighbridge
 	tools/setup test
 	cmake --build --preset release --target fault_server -j $(JOBS)
