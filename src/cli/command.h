@@ -81,7 +81,7 @@ class Command {
                                  Style style) = 0;
 
  private:
-  const CommandText text_;
+  const CommandText text_ = {};
 };
 
 }  // namespace weighbridge::cli
