@@ -65,7 +65,8 @@ void AttachCommand::declare(CLI::App& app) {
 }
 
 Result<void> AttachCommand::run(const Call& call, const Environment& environment, Style style) {
-  pack::Attachment attachment{file_, type_, media_type_, TRY(parse_annotations(annotations_))};
+  auto annotations = TRY(parse_annotations(annotations_));
+  pack::Attachment attachment{file_, type_, media_type_, std::move(annotations)};
   const Remote remote = TRY(open_remote(environment, ref_, flags_));
   transfer::Progress progress;
   const auto attach = [&] {

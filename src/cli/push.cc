@@ -123,7 +123,9 @@ Result<void> PushCommand::run(const Call& call, const Environment& environment, 
     tell_warnings(*client, progress);
     return pushed;
   };
-  const Told told{fmt::format("oci://{}", to.text()), TRY(push()), call.clock().now() - began};
+  auto pushed = TRY(push());
+  const Told told{
+      fmt::format("oci://{}", to.text()), std::move(pushed), call.clock().now() - began};
   return environment.out.write(style.json ? as_json(told) : for_people(told));
 }
 

@@ -1,4 +1,5 @@
 #include <string>
+#include <utility>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -55,7 +56,8 @@ Result<Removed> remove(const Call& call, const Environment& environment, const s
   if (is_leased) {
     return in_use(environment, std::move(evicted).error());
   }
-  return Removed{ref.record.ref, TRY(std::move(evicted)), false};
+  store::Evicted gone = TRY(std::move(evicted));
+  return Removed{ref.record.ref, std::move(gone), false};
 }
 
 std::string as_json(const Removed& removed) {

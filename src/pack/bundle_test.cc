@@ -165,7 +165,7 @@ TEST_F(BundleTest, RefusesEveryFlippedByte) {
 TEST_F(BundleTest, NamesTheFileAndThePlaceWhereBytesAreNotWhatWasSealed) {
   Bytes bundle = some_bundle();
   const Bytes weights = some_files().at("model.safetensors");
-  const auto at = std::ranges::search(bundle, std::span(weights).first(100)).begin();
+  const auto at = std::search(bundle.begin(), bundle.end(), weights.begin(), weights.begin() + 100);
   *(at + static_cast<std::ptrdiff_t>(kMiB + 9)) ^= std::byte{1};
   const auto store = open("second");
   const auto refused = import(*store, bundle);

@@ -145,9 +145,8 @@ class LayoutSource final : public CopySource {
   Result<FetchedManifest> manifest(const Call& call) override { return manifest(call, top_); }
 
   Result<FetchedManifest> manifest(const Call& /*call*/, const Descriptor& listed) override {
-    return FetchedManifest{listed.media_type,
-                           listed.digest,
-                           TRY(layout_.read_small(listed, registry::kMaxManifestBytes))};
+    std::string bytes = TRY(layout_.read_small(listed, registry::kMaxManifestBytes));
+    return FetchedManifest{listed.media_type, listed.digest, std::move(bytes)};
   }
 
   Result<void> read(const Call& call,

@@ -176,9 +176,10 @@ Result<std::optional<Descriptor>> Client::head_manifest(const Call& call,
     return wrong_digest(
         "the manifest at " + net::printable_url(request.url), asked->text(), announced->text());
   }
+  const std::uint64_t size = TRY(announced_size(reply.head, request.url));
   return std::optional(Descriptor{std::string(reply.head.header("content-type")),
                                   asked != nullptr ? *asked : *announced,
-                                  TRY(announced_size(reply.head, request.url)),
+                                  size,
                                   {},
                                   {}});
 }

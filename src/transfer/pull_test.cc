@@ -275,9 +275,9 @@ TEST_F(PullTest, ADirectoryThatNothingListsIsRefused) {
 }
 
 TEST_F(PullTest, MoreFilesThanMayBeOpenAreAllPulled) {
-  constexpr int kFiles = 1100;
+  constexpr unsigned kFiles = 1100;
   world_.origin.files.clear();
-  for (int i = 0; i < kFiles; ++i) {
+  for (unsigned i = 0; i < kFiles; ++i) {
     world_.origin.files[fmt::format("dir{}/{:04}", i % 7, i)] = random_bytes(100, 1000U + i);
   }
   world_.origin.files["twice"] = world_.origin.files["dir0/0000"];
