@@ -58,6 +58,12 @@ class BundleOutput {
                                                     const std::string& path) {
     auto output = std::unique_ptr<BundleOutput>(new BundleOutput(environment, path));
     if (path != kStream) {
+      if (const auto there = environment.files.info(path);
+          there.ok() && there->kind != io::Kind::kFile) {
+        return Error(Code::kExists, "a file is to be written, and this is none")
+            .in_file(path)
+            .with_hint("`-` writes to standard output.");
+      }
       TRY(store_absent(environment.files, output->temporary_));
       output->file_ = TRY(environment.files.create(output->temporary_));
     }
@@ -97,7 +103,9 @@ class BundleOutput {
 
  private:
   BundleOutput(const Environment& environment, const std::string& path)
-      : environment_(environment), path_(path), temporary_(path + ".part") {}
+      : environment_(environment),
+        path_(path),
+        temporary_(fmt::format("{}.weighbridge-{}.part", path, ::getpid())) {}
 
   // What an earlier export left behind.
   static Result<void> store_absent(io::FileSystem& files, const std::string& path) {

@@ -31,16 +31,4 @@ Result<LockedRef> locked(const formats::Lock& lock, const model::Ref& ref) {
   return LockedRef{TRY(model::Ref::parse(pinned)), *entry};
 }
 
-Result<void> LockedRef::check(const hash::Root& content_id) const {
-  if (content_id == entry.content_id) {
-    return {};
-  }
-  return Error(Code::kConflict,
-               fmt::format("{} is not what was locked (content_id): expected {}, found {}",
-                           entry.ref,
-                           entry.content_id.hex(),
-                           content_id.hex()))
-      .in_file(entry.ref);
-}
-
 }  // namespace weighbridge::cli

@@ -4,7 +4,6 @@
 
 #include "base/result.h"
 #include "formats/lock.h"
-#include "hash/digest.h"
 #include "io/file_system.h"
 #include "model/ref.h"
 
@@ -17,9 +16,6 @@ base::Result<formats::Lock> read_lock(io::FileSystem& files, const std::string& 
 struct LockedRef {
   model::Ref ref;  // with the seal pinned, where the lock names one
   formats::LockEntry entry;
-
-  // kConflict, naming the Ref, if this is not what the lock says.
-  base::Result<void> check(const hash::Root& content_id) const;
 };
 
 // kNotFound: the lock does not have it, or has one of which something is hidden.

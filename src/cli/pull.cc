@@ -17,6 +17,8 @@
 namespace weighbridge::cli {
 
 using base::Call;
+using base::Code;
+using base::Error;
 using base::Result;
 
 std::string_view PullCommand::example() const {
@@ -42,7 +44,8 @@ void PullCommand::declare(CLI::App& app) {
 Result<PullReport> PullCommand::pull(const Call& call,
                                      const Environment& environment,
                                      Style style,
-                                     const model::Ref& ref) const {
+                                     const model::Ref& ref,
+                                     const std::optional<hash::Root>& content_id) const {
   const base::TimePoint began = call.clock().now();
   const store::SpaceLimits limits = TRY(space_.limits());
   const auto store = TRY(environment.open_store(limits));
@@ -64,12 +67,23 @@ Result<PullReport> PullCommand::pull(const Call& call,
     report.pulled = TRY(transfer::pull(call,
                                        {origin.get(), environment.transfer, *store},
                                        ref,
-                                       {.filters = filters_, .offline = offline_},
+                                       {filters_, offline_, content_id},
                                        progress));
   }
   report.ref = ref.printable();
   report.took = call.clock().now() - began;
   return report;
+}
+
+// Without a seal only the whole says whether it is what was locked.
+Result<void> PullCommand::check_can_hold(const LockedRef& locked) const {
+  if (locked.entry.seal_sha256 || (filters_.empty() && directory_.empty())) {
+    return {};
+  }
+  return Error(Code::kUnsupported,
+               "it was locked without a seal, so only all of it can be held to the lock")
+      .in_file(locked.entry.ref)
+      .with_hint("Pull it without --filter and without DIR, or seal it where it comes from.");
 }
 
 Result<void> PullCommand::run(const Call& call, const Environment& environment, Style style) {
@@ -79,22 +93,16 @@ Result<void> PullCommand::run(const Call& call, const Environment& environment, 
     const std::string path = lock_.empty() ? std::string(formats::kLockName) : lock_;
     held_to = TRY(locked(TRY(read_lock(environment.files, path)), ref));
     ref = held_to->ref;
+    TRY(check_can_hold(*held_to));
   }
+  // With a seal, that is what the Ref is held to; a part of the files is other content.
+  const auto content_id =
+      held_to && filters_.empty() ? std::optional(held_to->entry.content_id) : std::nullopt;
   const PullReport report =
       directory_.empty()
-          ? TRY(pull(call, environment, style, ref))
+          ? TRY(pull(call, environment, style, ref, content_id))
           : TRY(pull_into_directory(
-                call,
-                environment,
-                style,
-                {ref,
-                 directory_,
-                 filters_,
-                 offline_,
-                 held_to ? std::optional(held_to->entry.content_id) : std::nullopt}));
-  if (held_to && filters_.empty()) {
-    TRY(held_to->check(report.pulled.content_id));
-  }
+                call, environment, style, {ref, directory_, filters_, offline_, content_id}));
   if (style.json) {
     return environment.out.write(pull_json(report));
   }

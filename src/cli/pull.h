@@ -1,9 +1,11 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "cli/command.h"
+#include "cli/lock_file.h"
 #include "cli/pull_report.h"
 #include "cli/space_flags.h"
 #include "model/ref.h"
@@ -28,7 +30,9 @@ class PullCommand final : public Command {
   base::Result<PullReport> pull(const base::Call& call,
                                 const Environment& environment,
                                 Style style,
-                                const model::Ref& ref) const;
+                                const model::Ref& ref,
+                                const std::optional<hash::Root>& content_id) const;
+  base::Result<void> check_can_hold(const LockedRef& locked) const;
 
   std::string ref_;
   std::vector<std::string> filters_;

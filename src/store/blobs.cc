@@ -362,9 +362,31 @@ Result<void> Blobs::note_root(const std::string& kind,
 }
 
 Result<hash::Sha256Digest> Blobs::compute_sha256(const base::Call& call, const BlobFile& blob) {
-  const auto sha256 = TRY(sha256_of(call, blob.size(), [&](std::uint64_t at, auto into) {
-    return read_exactly(blob.file(), at, into);
-  }));
+  std::vector<hash::ChainingValue> values;
+  hash::PieceHasher pieces;
+  std::vector<std::byte> buffer(std::min(blob.size(), hash::kPieceBytes));
+  hash::Sha256 hasher;
+  const std::uint64_t count = hash::piece_count(blob.size());
+  for (std::uint64_t piece = 0; piece < count; ++piece) {
+    TRY(call.check());
+    const base::Range range = hash::piece_range(piece, blob.size());
+    const auto bytes = std::span(buffer).first(range.size());
+    TRY(read_exactly(blob.file(), range.begin, bytes));
+    hasher.update(bytes);
+    pieces.start(piece);
+    pieces.update(bytes);
+    values.push_back(count == 1 ? hash::ChainingValue{pieces.finish_root().bytes}
+                                : pieces.finish_piece());
+  }
+  if (const hash::Root found = root_of(values); found != blob.root()) {
+    return Error(Code::kCorrupt,
+                 fmt::format("a blob is not what it was (BLAKE3): expected {}, found {}",
+                             blob.root().hex(),
+                             found.hex()))
+        .in_file(home_.blob(blob.root()))
+        .with_hint("`weighbridge scrub` takes it away, and pulls it again.");
+  }
+  const auto sha256 = hasher.finish();
   TRY(note_root("sha256", sha256.hex(), blob.root()));
   return sha256;
 }

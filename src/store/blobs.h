@@ -84,7 +84,8 @@ class Blobs {
   base::Result<std::vector<BlobFile>> commit(const base::Call& call,
                                              std::vector<std::unique_ptr<BlobWriter>> writers);
 
-  // Hashes a blob here, so that it is found by its SHA-256 from now on.
+  // Hashes a blob here, so that it is found by its SHA-256 from now on. kCorrupt, and nothing
+  // noted, if its bytes are not its root's any more.
   base::Result<hash::Sha256Digest> compute_sha256(const base::Call& call, const BlobFile& blob);
 
   // The chaining values of a blob's pieces, if they are remembered; they are proved by its root.

@@ -145,6 +145,21 @@ TEST_F(BlobsTest, ASha256ThatASealPairsWithARootIsNotBelieved) {
   EXPECT_TRUE(store_.blobs->open(world_.call, true_sha256).ok());
 }
 
+TEST_F(BlobsTest, ABlobThatRottedIsNotFoundByTheSha256OfItsRottenBytes) {
+  ASSERT_TRUE(fetch(world_.call, *store_.blobs, file_, bytes_).ok());
+  const std::string path = store_.home->blob(*file_.root);
+  Bytes rotten = bytes_;
+  rotten[9] ^= std::byte{1};
+  ASSERT_TRUE(world_.real->open_to_write(path, io::Caching::kKeep)
+                  .value()
+                  ->write_at(9, std::span(rotten).subspan(9, 1))
+                  .ok());
+  const BlobFile blob = store_.blobs->open(world_.call, *file_.root).value();
+  const auto computed = store_.blobs->compute_sha256(world_.call, blob);
+  EXPECT_EQ(computed.error().code(), Code::kCorrupt);
+  EXPECT_FALSE(store_.blobs->open(world_.call, hash::Sha256::of(rotten)).ok());
+}
+
 TEST_F(BlobsTest, BytesThatAreNotTheSha256BecomeNoBlob) {
   const model::File file = with_sha256("weights", bytes_);
   const Bytes other = bytes_of(3, bytes_.size());

@@ -80,14 +80,17 @@ Result<void> check_version(std::string_view text, const std::string& path) {
 
 // What may have been written here before anybody needed a store: by Proofs, for the registries that
 // were spoken to, and of uploads to them.
-constexpr std::array<std::string_view, 5> kOfOthers = {
-    "proofs", "hashtrees", "registries.json", "registries-learned.json", "uploads"};
+constexpr std::array<std::string_view, 6> kOfOthers = {
+    "proofs", "hashtrees", "registries.json", "registries-learned.json", "uploads", "unpacking"};
 
 // A directory without a version may be made a store only if nothing else is in it.
 Result<void> begin_store(io::FileSystem& files, const std::string& path) {
   for (const io::DirectoryEntry& entry : TRY(files.list(path))) {
     if (!entry.name.starts_with(io::kTemporaryPrefix) &&
         std::ranges::find(kOfOthers, entry.name) == kOfOthers.end()) {
+      if (files.info(path + "/format").ok()) {
+        return {};  // another process has begun it meanwhile
+      }
       return Error(Code::kInvalid,
                    fmt::format("{} is no store, and is not empty: it holds '{}'",
                                path,

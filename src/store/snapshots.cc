@@ -14,6 +14,7 @@
 #include "hash/hash_tree.h"
 #include "store/files.h"
 #include "store/refs.h"
+#include "store/stock.h"
 
 namespace weighbridge::store {
 namespace {
@@ -105,15 +106,23 @@ Result<std::vector<SnapshotFile>> read_list(const Home& home, const hash::Root& 
   return files.ok() ? std::move(files) : std::move(files).error().in_file(path);
 }
 
-Result<std::set<hash::Root>> pinned_blobs(const Home& home) {
+Result<std::set<hash::Root>> pinned_blobs(const Home& home, const Refs& refs) {
   std::set<hash::Root> roots;
-  for (const hash::Root& content_id : TRY(pinned_snapshots(home))) {
-    const auto files = read_list(home, content_id);
-    if (!files.ok()) {
-      continue;  // pinned, and not pulled yet
-    }
-    for (const SnapshotFile& file : *files) {
+  const auto add = [&](const std::vector<SnapshotFile>& files) {
+    for (const SnapshotFile& file : files) {
       roots.insert(file.root);
+    }
+  };
+  for (const hash::Root& content_id : TRY(pinned_snapshots(home))) {
+    if (const auto list = read_list(home, content_id); list.ok()) {
+      add(*list);
+      continue;
+    }
+    // Damaged or gone: the seal of a Ref that stands for it says the same.
+    for (const StoredRef& ref : TRY(refs.all())) {
+      if (ref.record.content_id == content_id) {
+        add(TRY(files_of(home, ref.record)).value_or(std::vector<SnapshotFile>()));
+      }
     }
   }
   return roots;

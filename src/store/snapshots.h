@@ -14,6 +14,7 @@
 #include "model/snapshot.h"
 #include "store/blobs.h"
 #include "store/home.h"
+#include "store/refs.h"
 
 namespace weighbridge::store {
 
@@ -74,6 +75,6 @@ std::string list_path(const Home& home, const hash::Root& content_id);
 // As it was written; kNotFound if there is none.
 base::Result<std::vector<SnapshotFile>> read_list(const Home& home, const hash::Root& content_id);
 // The blobs of the snapshots that any Ref pins.
-base::Result<std::set<hash::Root>> pinned_blobs(const Home& home);
+base::Result<std::set<hash::Root>> pinned_blobs(const Home& home, const Refs& refs);
 
 }  // namespace weighbridge::store

@@ -224,7 +224,7 @@ Result<Space::Names> Space::names() const {
 Result<Evicted> Space::evict(const base::Call& call, const GcOptions& options) {
   const Names names = TRY(this->names());
   const std::set<hash::Root> kept =
-      TRY(options.unnamed_only ? named_blobs(home_) : pinned_blobs(home_));
+      TRY(options.unnamed_only ? named_blobs(home_) : pinned_blobs(home_, Refs(home_)));
   const std::int64_t fresh_ns = stale_since(call, kFreshBlob);
   Evicted evicted;
   for (const Candidate& blob : TRY(candidates())) {

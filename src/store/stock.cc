@@ -64,7 +64,7 @@ void count(Holding& holding, const Infos& there, const std::map<hash::Root, std:
 Result<std::set<hash::Root>> named_but(const Home& home,
                                        const Refs& refs,
                                        std::string_view except) {
-  std::set<hash::Root> named = TRY(pinned_blobs(home));
+  std::set<hash::Root> named = TRY(pinned_blobs(home, refs));
   for (const StoredRef& other : TRY(refs.all())) {
     if (other.name == except) {
       continue;
@@ -137,7 +137,7 @@ Result<Stock> take_stock(const Home& home, const Space& space, const Refs& refs)
   for (Holding& holding : stock.refs) {
     count(holding, there, named);
   }
-  const std::set<hash::Root> pinned = TRY(pinned_blobs(home));
+  const std::set<hash::Root> pinned = TRY(pinned_blobs(home, refs));
   for (const auto& [root, info] : there) {
     stock.unnamed_bytes += named.contains(root) || pinned.contains(root) ? 0 : info.disk_bytes;
   }

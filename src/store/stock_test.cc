@@ -106,6 +106,19 @@ TEST_F(StockTest, ARefThatLostABlobIsNotWholeAndItsSealStillSaysWhatItWas) {
   EXPECT_FALSE(found.refs[1].files.has_value());
 }
 
+TEST_F(StockTest, APinHoldsByTheSealWhereTheListOfItsSnapshotIsGone) {
+  formats::Seal seal;
+  formats::SealedFile file;
+  file.path = "f";
+  file.size = kMiB;
+  file.root = *sealed("f", bytes_of(1, kMiB)).root;
+  seal.files.push_back(file);
+  const auto digest = store_.refs->put_seal(formats::write_seal(seal).value()).value();
+  put("a", file.root, digest);
+  ASSERT_TRUE(store_.refs->pin(model::Ref::parse("https://host/a/").value(), file.root).ok());
+  EXPECT_EQ(pinned_blobs(*store_.home, *store_.refs).value(), std::set{file.root});
+}
+
 TEST_F(StockTest, RemovingARefTakesWhatNothingElseNames) {
   const StoredRef a = pull("a", {1, 2}, 100);
   pull("b", {2, 3}, 100);

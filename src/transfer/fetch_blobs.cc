@@ -34,7 +34,7 @@ std::size_t descriptors_of_a_wave() {
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) {
     return kLeast;
   }
-  return std::clamp<std::size_t>(limit.rlim_cur / 2, kLeast, kMost);
+  return std::clamp<std::size_t>(limit.rlim_cur / 4, kLeast, kMost);
 }
 
 std::size_t descriptors_of(const model::File& file) {

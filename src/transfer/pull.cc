@@ -209,6 +209,14 @@ Result<Pulled> pull(const Call& call,
     }
   }
   pulled.content_id = *model::content_id(snapshot.files);
+  if (options.content_id && *options.content_id != pulled.content_id) {
+    return Error(Code::kConflict,
+                 fmt::format("{} is not what it must be (content_id): expected {}, found {}",
+                             snapshot.origin,
+                             options.content_id->hex(),
+                             pulled.content_id.hex()))
+        .in_file(snapshot.origin);
+  }
   pulled.seal_sha256 = snapshot.seal_sha256;
   pulled.trust = resolved.record.trust;
   pulled.files = snapshot.files.size();

@@ -62,6 +62,8 @@ struct PullOptions {
   std::vector<std::string> filters = {};
   // Asks the origin nothing, ever. kNotFound, naming it, for what the store lacks.
   bool offline = false;
+  // What it must be. kConflict, and the Ref stands for what it stood for, if it is something else.
+  std::optional<hash::Root> content_id = {};
 };
 
 // A Ref as a pull resolved it: through the store where that knows it. A value.

@@ -373,7 +373,7 @@ Result<void> PullInto::run_engine(std::span<const Fetch> fetches, StoreSink& sin
                                     {parts_.origin, resolved_.snapshot, wants},
                                     sink,
                                     progress_.transfer,
-                                    {.peek = peeked});
+                                    {.peek = peeked, .hash_always = true});
   done_.fetched_bytes += progress_.transfer.received_bytes - before;
   return report.ok() ? Result<void>() : std::move(report).error();
 }
